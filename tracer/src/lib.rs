@@ -1,0 +1,4 @@
+//! vmhop's library: from the topology of a host to the report of where its VMs' frames spend their time.
+
+pub mod lab;
+pub mod topology;

@@ -1,0 +1,4 @@
+//! The binary `vmhop`.
+fn main() -> anyhow::Result<()> {
+    Ok(())
+}

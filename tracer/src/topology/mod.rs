@@ -1,0 +1,1 @@
+//! Which VM owns which tap, and the path from there to a NIC.
