@@ -45,8 +45,10 @@ pub struct Settings {
     pub sys_write: u32,
     /// As `sys_write`.
     pub sys_writev: u32,
-    /// Not 0: a vCPU thread's write to an eventfd is the guest's kick (a VMM without KVM).
-    pub kick_by_eventfd: u32,
+    /// Not 0: `kfree_skb` reports a reason (v5.17 and later).
+    pub drop_reasons: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What a device is to the path of a traced VM: the upper half of a device map value.
@@ -67,8 +69,10 @@ pub enum Role {
 pub enum ThreadRole {
     /// Moves frames: a VMM's main or I/O thread, a vhost worker.
     Io = 1,
-    /// Runs the guest.
+    /// Runs the guest by KVM, whose tracepoints tell when.
     Vcpu = 2,
+    /// Runs the guest by emulation: the scheduler and its system calls are all there is to see.
+    EmulatedVcpu = 3,
 }
 
 /// Key of the device map: a device is named by its network namespace and its index there.

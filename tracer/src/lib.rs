@@ -2,6 +2,9 @@
 
 pub mod decode;
 pub mod lab;
+pub mod plan;
+pub mod probe;
 pub mod recording;
 pub mod report;
+pub mod source;
 pub mod topology;
