@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, MapData, RingBuf},
-    programs::{BtfTracePoint, RawTracePoint},
+    programs::{BtfTracePoint, RawTracePoint, links::FdLink},
 };
 pub use cost::CostMeter;
 pub use targets::Targets;
@@ -46,6 +46,7 @@ pub struct Setup {
 /// Attached programs. Dropping it detaches them.
 pub struct Probe {
     ebpf: Ebpf,
+    xdp_links: Vec<FdLink>,
     /// What could not be done, one sentence each.
     pub notes: Vec<String>,
 }
@@ -66,7 +67,7 @@ impl Probe {
             .context("failed to create the BPF maps: is this user root, and is BPF allowed here?")?;
         write_filter(&mut ebpf, &setup.clauses)?;
         setup.targets.write(&mut ebpf)?;
-        let mut probe = Probe { ebpf, notes: Vec::new() };
+        let mut probe = Probe { ebpf, xdp_links: Vec::new(), notes: Vec::new() };
         probe.attach_all(plan)?;
         probe.attach_xdp(plan, &setup.targets);
         Ok(probe)
@@ -110,9 +111,10 @@ impl Probe {
         }
         let outcome = xdp::attach(&mut self.ebpf, plan.xdp, targets);
         self.notes.extend(outcome.refused);
-        if outcome.attached == 0 {
+        if outcome.links.is_empty() {
             plan.without_xdp();
         }
+        self.xdp_links = outcome.links;
     }
 
     /// The ring buffer that the programs write to; can be taken once.

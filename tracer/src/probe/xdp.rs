@@ -3,7 +3,10 @@
 use std::{fs::File, thread};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use aya::{Ebpf, programs};
+use aya::{
+    Ebpf,
+    programs::{self, links::FdLink},
+};
 use nix::sched::{CloneFlags, setns};
 use tracer_common::config::device_value;
 
@@ -15,15 +18,15 @@ use crate::{
 
 /// What came of it.
 pub(super) struct Outcome {
-    /// Devices with our program.
-    pub attached: usize,
+    /// Attachments, each undone when dropped.
+    pub links: Vec<FdLink>,
     /// Devices without, and why, one sentence each.
     pub refused: Vec<String>,
 }
 
 /// Attaches the program to every traced device that takes it.
 pub(super) fn attach(ebpf: &mut Ebpf, mode: XdpMode, targets: &Targets) -> Outcome {
-    let mut outcome = Outcome { attached: 0, refused: Vec::new() };
+    let mut outcome = Outcome { links: Vec::new(), refused: Vec::new() };
     let mut used: Vec<u32> = Vec::new();
     for target in &targets.devices {
         let name = format!("{} in {}", target.device.name, target.device.netns_label());
@@ -33,9 +36,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, mode: XdpMode, targets: &Targets) -> Outco
             attach_one(ebpf, mode, target)
         };
         match result {
-            Ok(()) => {
+            Ok(link) => {
                 used.push(target.device.ifindex);
-                outcome.attached += 1;
+                outcome.links.push(link);
             }
             Err(error) => outcome.refused.push(format!("no XDP on {name}: {error:#}; the tracepoint serves there")),
         }
@@ -43,7 +46,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, mode: XdpMode, targets: &Targets) -> Outco
     outcome
 }
 
-fn attach_one(ebpf: &mut Ebpf, mode: XdpMode, target: &Target) -> Result<()> {
+fn attach_one(ebpf: &mut Ebpf, mode: XdpMode, target: &Target) -> Result<FdLink> {
     let device = &target.device;
     fill(ebpf, "XDP_DEVICES", &[(device.ifindex, device_value(target.slot, target.role))])?;
     let program = ebpf.program_mut("xdp_pass").ok_or_else(|| anyhow!("the BPF object has no XDP program"))?;
@@ -51,15 +54,24 @@ fn attach_one(ebpf: &mut Ebpf, mode: XdpMode, target: &Target) -> Result<()> {
     if program.fd().is_err() {
         program.load().context("failed to load the XDP program")?;
     }
-    if topology::has_xdp(device)? {
-        bail!("another XDP program is there");
-    }
     let mode = match mode {
         XdpMode::Generic => programs::xdp::XdpMode::Skb,
         _ => programs::xdp::XdpMode::Driver,
     };
-    in_namespace(device.netns_file()?, || program.attach_to_if_index(device.ifindex, mode).map(drop))?
-        .context("the kernel refuses it")
+    let namespace = topology::open_namespace(device.netns)?;
+    let link = in_namespace(namespace, || program.attach_to_if_index(device.ifindex, mode))?
+        .context("the kernel refuses it, or another XDP program is there")?;
+    keep_only_a_link(program, link)
+}
+
+/// aya falls back to netlink where the kernel has no XDP links; such an attachment would outlive this process.
+fn keep_only_a_link(program: &mut programs::Xdp, link: programs::xdp::XdpLinkId) -> Result<FdLink> {
+    match FdLink::try_from(program.take_link(link)?) {
+        Ok(link) => {
+            Ok(link)
+        }
+        Err(_) => bail!("this kernel has no XDP links (v5.9 and later have), and without one it would outlive vmhop"),
+    }
 }
 
 /// Runs `work` in a thread that has entered the network namespace: a link is made where its maker is.
