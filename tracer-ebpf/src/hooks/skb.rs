@@ -55,7 +55,7 @@ fn by_content(hop: Hop, hook: Hook, skb: Skb, slot: u8, birth: bool) {
     emit::frame_event(event, &frame.memory, frame.ethertype, birth);
 }
 
-/// A frame enters the stack: `tap.rx`, `nic.stack`; at the far end of a veth, `nic.done`.
+/// A frame enters the stack: `tap.rx`, `nic.stack`.
 #[inline(always)]
 pub fn received(skb: *const c_void) -> i32 {
     let skb = Skb(skb);
@@ -64,8 +64,6 @@ pub fn received(skb: *const c_void) -> i32 {
         by_content(Hop::TapRx, Hook::NetifReceiveSkb, skb, device.slot, true);
     } else if device.is(Role::Nic) {
         by_content(Hop::NicStack, Hook::NetifReceiveSkb, skb, device.slot, true);
-    } else {
-        by_pointer(Hop::NicDone, Hook::NetifReceiveSkb, skb, device.slot);
     }
     0
 }

@@ -74,7 +74,7 @@ pub const CATALOG: &[Program] = &[
     // Raw, since its number-and-registers arguments are all that is needed, and BTF adds nothing.
     Program::raw("sys_enter", Hook::SysEnter, &[Hop::TapWrite, Hop::VmmKick]),
     // After RPS, but in the writer's context unless RPS is on; fires for each skb of a list as well.
-    Program::tp_btf("netif_receive_skb", Hook::NetifReceiveSkb, &[Hop::TapRx, Hop::NicStack, Hop::NicDone]),
+    Program::tp_btf("netif_receive_skb", Hook::NetifReceiveSkb, &[Hop::TapRx, Hop::NicStack]),
     Program::tp_btf("net_dev_queue", Hook::NetDevQueue, &[Hop::NicQueue, Hop::TapQueue]),
     // For a tap this is just before its ring takes the frame. net_dev_xmit, just after, may fire when the
     // reader already has freed it.
