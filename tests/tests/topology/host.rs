@@ -125,7 +125,7 @@ impl Drop for Netns {
 /// A process that holds descriptors and waits.
 pub struct Holder {
     child: Child,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Holder {
@@ -145,7 +145,12 @@ impl Holder {
             .stderr(second.map_or_else(Stdio::null, Stdio::from))
             .spawn()
             .unwrap();
-        Self { child, _dir: dir }
+        Self { child, _dir: Some(dir) }
+    }
+
+    /// A command of its own that opens its tap itself.
+    pub fn command(command: &mut Command) -> Self {
+        Self { child: command.spawn().unwrap(), _dir: None }
     }
 
     /// A stand-in for QEMU that runs the VM of this name.

@@ -7,7 +7,7 @@
 
 mod host;
 
-use std::{fs::OpenOptions, os::fd::OwnedFd};
+use std::{fs::OpenOptions, os::fd::OwnedFd, process::Command};
 
 use host::{Holder, Netns, able, eventually, run, unique};
 use tracer::topology::{
@@ -265,22 +265,25 @@ fn a_real_qemu_shows_its_threads() {
     let (host, name) = (Netns::new("host"), unique("vm"));
     host.ip("tuntap add q0 mode tap");
     // Stopped before its first instruction (-S): the threads are there, and nothing runs.
-    let mut qemu = std::process::Command::new("ip")
+    let mut command = Command::new("ip");
+    command
         .args(["netns", "exec", &host.name, "qemu-system-x86_64", "-S", "-display", "none", "-nodefaults"])
         .args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "64", "-object", "iothread,id=io0"])
         .args(["-name", &format!("guest={name},debug-threads=on")])
-        .args(["-netdev", "tap,id=n,ifname=q0,script=no,downscript=no", "-device", "virtio-net-pci,netdev=n"])
-        .spawn()
-        .unwrap();
+        .args([
+            "-netdev",
+            "tap,id=n,ifname=q0,script=no,downscript=no",
+            "-device",
+            "virtio-net-pci,netdev=n",
+        ]);
+    let qemu = Holder::command(&mut command);
     let vm = eventually("QEMU holds its tap and runs its vCPUs", || {
         let topology = Topology::discover().unwrap();
         let vm = topology.find(&name).ok()?.clone();
         let vcpus = vm.threads.iter().filter(|thread| matches!(thread.role, ThreadRole::Vcpu(_))).count();
         (vcpus == 2).then_some(vm)
     });
-    qemu.kill().unwrap();
-    qemu.wait().unwrap();
-    assert_eq!((&vm.vmm, vm.pid), (&Vmm::Qemu, qemu.id() as i32));
+    assert_eq!((&vm.vmm, vm.pid), (&Vmm::Qemu, qemu.pid()));
     assert_eq!(vm.taps[0].device.name, "q0");
     let io: Vec<_> =
         vm.threads.iter().filter(|t| t.role == ThreadRole::Io).map(|t| t.name.as_str()).collect();

@@ -15,6 +15,7 @@ mod netns;
 mod process;
 mod select;
 mod sysfs;
+mod text;
 mod threads;
 mod tunfd;
 mod vmm;
@@ -26,4 +27,5 @@ pub use model::{
     Device, DeviceKind, DeviceRef, Switch, SwitchKind, Tap, Thread, ThreadRole, Topology, Vm, Vmm,
 };
 pub use select::SelectError;
+pub use text::printable;
 pub use watch::{Gone, Watch};
