@@ -5,7 +5,9 @@ use std::{
     io::{self, Write},
 };
 
-use crate::topology::{Device, DeviceKind, SwitchKind, Tap, Thread, ThreadRole, Topology, Vm, Vmm};
+use crate::topology::{
+    Device, DeviceKind, SwitchKind, Tap, Thread, ThreadRole, Topology, Vm, Vmm, printable,
+};
 
 /// Width of the column of labels left of threads and paths.
 const LABEL: usize = 8;
@@ -31,8 +33,8 @@ fn write_vm(vm: &Vm, out: &mut dyn Write) -> io::Result<()> {
         (Vmm::Qemu, false) => ", emulated",
         (_, false) => "",
     };
-    let kind = escaped(&vm.vmm.to_string());
-    writeln!(out, "{}  {kind}, PID {}{cpu}", escaped(&vm.name), vm.pid)?;
+    let kind = printable(&vm.vmm.to_string());
+    writeln!(out, "{}  {kind}, PID {}{cpu}", printable(&vm.name), vm.pid)?;
     let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
     if !vm.threads.is_empty() {
         rows.push(("threads", thread_lines(&vm.threads)));
@@ -58,8 +60,8 @@ fn thread_lines(threads: &[Thread]) -> Vec<String> {
     for Thread { tid, name, role } in threads {
         match role {
             ThreadRole::Vcpu(cpu) => vcpus.push((*cpu, *tid)),
-            ThreadRole::Io => io.push(format!("{tid} {}", escaped(name))),
-            ThreadRole::Vhost => vhost.push(format!("{tid} {}", escaped(name))),
+            ThreadRole::Io => io.push(format!("{tid} {}", printable(name))),
+            ThreadRole::Vhost => vhost.push(format!("{tid} {}", printable(name))),
             ThreadRole::Other => others += 1,
         }
     }
@@ -81,7 +83,7 @@ fn path_lines(tap: &Tap) -> Vec<String> {
     let Tap { device, fds: _, switch, routed, nics } = tap;
     let queues = if device.queues > 1 { format!(", {} queues", device.queues) } else { String::new() };
     let kind = if device.kind == DeviceKind::Tap { String::new() } else { format!("{}, ", device.kind) };
-    let mut head = format!("{} ({kind}ns {}{queues})", state(device), escaped(&device.netns_label()));
+    let mut head = format!("{} ({kind}ns {}{queues})", state(device), printable(&device.netns_label()));
     let between = match switch {
         Some(switch) if switch.kind == SwitchKind::Route || switch.kind == SwitchKind::Macvtap => None,
         Some(switch) => Some((switch.kind, &switch.device)),
@@ -111,17 +113,17 @@ fn path_lines(tap: &Tap) -> Vec<String> {
 /// A NIC with what tells it from others; its namespace only where it is not the tap's.
 fn nic(nic: &Device, tap: &Device) -> String {
     let mut words = vec![match (&nic.kind, &nic.driver) {
-        (DeviceKind::Physical, Some(driver)) => escaped(driver),
-        (kind, _) => escaped(&kind.to_string()),
+        (DeviceKind::Physical, Some(driver)) => printable(driver),
+        (kind, _) => printable(&kind.to_string()),
     }];
     if nic.netns != tap.netns {
-        words.push(format!("ns {}", escaped(&nic.netns_label())));
+        words.push(format!("ns {}", printable(&nic.netns_label())));
     }
     if let Some(far) = &nic.far_end {
-        let name = far.name.as_deref().map_or_else(|| format!("device {}", far.ifindex), escaped);
+        let name = far.name.as_deref().map_or_else(|| format!("device {}", far.ifindex), printable);
         let place = match (&far.netns_name, far.netns) {
             (_, Some(netns)) if netns == nic.netns => String::new(),
-            (Some(netns), _) => format!(" in {}", escaped(netns)),
+            (Some(netns), _) => format!(" in {}", printable(netns)),
             (None, Some(netns)) => format!(" in net:[{netns}]"),
             (None, None) => " in an unknown namespace".to_owned(),
         };
@@ -135,23 +137,8 @@ fn nic(nic: &Device, tap: &Device) -> String {
 
 /// A device's name, marked if nothing can pass it.
 fn state(device: &Device) -> String {
-    let name = escaped(&device.name);
+    let name = printable(&device.name);
     if device.up { name } else { format!("{name} [down]") }
-}
-
-/// Names come from the host and a guest's owner may choose them: what would move the cursor, change colours or
-/// the direction of writing is shown as an escape.
-fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 
-use super::{model::Device, process, world::World};
+use super::{model::Device, process, text::printable, world::World};
 
 /// The namespace to look for a device in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub fn device(namespace: Namespace<'_>, name: &str) -> Result<Device> {
 }
 
 fn listed(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "none".to_owned() } else { printable(&names.join(", ")) }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod netns;
 mod process;
 mod select;
 mod sysfs;
+mod text;
 mod threads;
 mod tunfd;
 mod vmm;
@@ -27,4 +28,5 @@ pub use model::{
 };
 pub use netns::open_namespace;
 pub use select::SelectError;
+pub use text::printable;
 pub use watch::{Gone, Watch};

@@ -158,7 +158,7 @@ pub struct Switch {
     /// How it forwards.
     pub kind: SwitchKind,
     /// The bridge, the datapath, or the macvtap's lower device; with [`SwitchKind::Route`] the device on which
-    /// frames enter IP, which is the tap itself.
+    /// frames enter IP: the tap itself, or the VRF it is in.
     pub device: Device,
 }
 

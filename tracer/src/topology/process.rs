@@ -47,11 +47,13 @@ pub(super) struct Processes {
 /// and say that there are no VMs.
 pub(super) fn check_permission() -> Result<()> {
     const NEEDED: [(u32, &str); 2] = [(19, "CAP_SYS_PTRACE"), (21, "CAP_SYS_ADMIN")];
-    let status = procfs::process::Process::myself()
-        .and_then(|process| process.status())
-        .context("failed to read /proc/self/status")?;
+    // The calling thread's, which may differ from the process's.
+    let path = "/proc/thread-self/status";
+    let status = fs::read_to_string(path).with_context(|| format!("failed to read {path}"))?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
     let missing: Vec<_> =
-        NEEDED.iter().filter(|(bit, _)| status.capeff & (1 << bit) == 0).map(|(_, name)| *name).collect();
+        NEEDED.iter().filter(|(bit, _)| effective & (1 << bit) == 0).map(|(_, name)| *name).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,10 @@
 
 use thiserror::Error;
 
-use super::model::{Topology, Vm};
+use super::{
+    model::{Topology, Vm},
+    text::printable,
+};
 
 /// Why a selector stands for no VM.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -59,7 +62,7 @@ fn described(vm: &Vm) -> String {
         .iter()
         .map(|tap| format!("tap {} in {}", tap.device.name, tap.device.netns_label()))
         .collect();
-    format!("{} (PID {}, {})", vm.name, vm.pid, taps.join(", "))
+    printable(&format!("{} (PID {}, {})", vm.name, vm.pid, taps.join(", ")))
 }
 
 fn existing(known: &[String]) -> String {

@@ -8,7 +8,9 @@ use super::{
     model::{Device, Vm},
     netlink::Rtnl,
     netns::Namespaces,
-    process, tunfd,
+    process,
+    text::printable,
+    tunfd,
 };
 
 /// Looks after a VM and devices. Each loss is told once.
@@ -139,14 +141,15 @@ fn lost(rtnl: Option<&mut Rtnl>, vm: &str, device: &Device) -> Option<Gone> {
 
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Vmm { vm, pid } => write!(f, "the VMM of VM {vm} (PID {pid}) ended"),
+        let text = match self {
+            Self::Vmm { vm, pid } => format!("the VMM of VM {vm} (PID {pid}) ended"),
             Self::Device { vm, device } => {
-                write!(f, "{} {} of VM {vm} went away", device.kind, device.name)
+                format!("{} {} of VM {vm} went away", device.kind, device.name)
             }
             Self::Replaced { vm, device } => {
-                write!(f, "{} {} of VM {vm} was replaced by another device", device.kind, device.name)
+                format!("{} {} of VM {vm} was replaced by another device", device.kind, device.name)
             }
-        }
+        };
+        f.write_str(&printable(&text))
     }
 }
