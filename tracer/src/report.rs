@@ -192,6 +192,8 @@ pub struct Passages {
     pub received: u64,
     /// From one traced guest to another.
     pub between_guests: u64,
+    /// Neither from nor to a traced guest: the host's own, or between ports that are not traced.
+    pub elsewhere: u64,
     /// Seen to their end.
     pub complete: u64,
     /// Dropped by the kernel.
