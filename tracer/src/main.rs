@@ -1,6 +1,9 @@
 //! The binary `vmhop`.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tracer::lab::{self, LabCommand};
@@ -13,8 +16,11 @@ enum Command {
     Lab(LabCommand),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Command::parse() {
-        Command::Lab(command) => lab::run(command, &mut io::stdout()),
-    }
+fn main() -> ExitCode {
+    let Command::Lab(command) = Command::parse();
+    lab::run(command, &mut io::stdout()).unwrap_or_else(|error| {
+        // A closed standard error leaves nobody to tell.
+        let _ = writeln!(io::stderr(), "vmhop: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -11,12 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{
-    layout::Lab,
-    lock, netns,
-    state::{Process, State},
-    status, tools,
-};
+use super::{layout::Lab, lock, netns, state::State, status, tools};
 
 /// Which lab to remove.
 #[derive(Debug, Clone, clap::Args)]
@@ -86,8 +81,10 @@ fn end_processes(lab: &Lab, removed: &mut Vec<String>) -> anyhow::Result<()> {
         if inside.is_empty() {
             break;
         }
-        inside.iter().copied().for_each(|process| drop(process.end()));
-        seen.extend(inside.into_iter().map(|Process { pid, .. }| pid));
+        for process in inside {
+            process.end();
+            seen.insert(process.pid);
+        }
     }
     removed.extend(seen.into_iter().map(|pid| format!("process {pid}")));
     Ok(())

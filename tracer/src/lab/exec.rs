@@ -1,7 +1,7 @@
 //! `lab exec`: runs a command in the guest, on the peer or on the host side.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     os::unix::process::CommandExt as _,
     process::{Command, ExitCode, Stdio},
 };
@@ -56,22 +56,21 @@ pub(crate) fn run(args: &ExecArgs, out: &mut dyn Write) -> anyhow::Result<ExitCo
         bail!(not_up(&lab));
     }
     out.flush()?;
-    Err(replace(&namespace, args))
+    replace(&namespace, args)
 }
 
-/// Becomes the command, in the namespace; comes back only with the reason why it cannot.
-fn replace(namespace: &str, args: &ExecArgs) -> anyhow::Error {
-    if let Err(error) = netns::enter(namespace) {
-        return error;
-    }
-    let Some((program, arguments)) = args.command.split_first() else {
-        return anyhow::anyhow!("there is no command to run");
-    };
+/// Becomes the command, in the namespace; comes back only when it cannot.
+fn replace(namespace: &str, args: &ExecArgs) -> anyhow::Result<ExitCode> {
+    netns::enter(namespace)?;
+    let (program, arguments) = args.command.split_first().context("there is no command to run")?;
     let mut command = Command::new(program);
     if !args.stdin {
         command.stdin(Stdio::null());
     }
-    anyhow::Error::new(command.args(arguments).exec()).context(format!("failed to run {program}"))
+    let error = command.args(arguments).exec();
+    writeln!(io::stderr(), "{program}: {error}")?;
+    // The codes that a shell gives for the same, and the guest's agent too.
+    Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
 }
 
 fn not_up(lab: &Lab) -> String {

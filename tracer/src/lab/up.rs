@@ -135,7 +135,7 @@ fn make(lab: &Lab, args: &UpArgs, parts: &Parts, interrupts: &Interrupts) -> any
                 progress(&format!("KVM does not work here, taking emulation: {error:#}"));
             }
             Err(error) => {
-                progress(&qemu::last_words(lab));
+                progress(qemu::last_words(lab).trim_start());
                 return Err(error.context(format!("failed to start the guest of lab {}", lab.name())));
             }
         }

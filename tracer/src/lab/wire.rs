@@ -17,7 +17,7 @@ const MARK: [u8; 4] = *b"VMHP";
 const HEADER: usize = 4 + 8 + 1 + 4;
 
 /// What a client sends first.
-pub(crate) const PREAMBLE: [u8; HEADER + MAX_CONTENT] = [0; HEADER + MAX_CONTENT];
+pub(crate) static PREAMBLE: [u8; HEADER + MAX_CONTENT] = [0; HEADER + MAX_CONTENT];
 
 /// What a frame says. The numbers are the ones on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
