@@ -3,6 +3,7 @@
 pub mod decode;
 pub mod filter;
 pub mod lab;
+pub mod record;
 pub mod recording;
 pub mod report;
 pub mod topology;
