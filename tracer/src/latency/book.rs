@@ -9,13 +9,13 @@ use crate::{
         Passage, Stamp,
         exchange::{Exchange, ExchangeKind, Initiator},
     },
-    latency::{Layer, Stats, charge, charge_turn},
+    latency::{Layer, Stats, charge, charge_turn, is_inward},
 };
 
 /// Two neighbouring hops. `turn` is the step from a question's passage to its answer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// Place on the way, for the order of rows: the index of the span in the first passage that had it.
+    /// Earlier hop.
     pub from: Hop,
     /// Later hop.
     pub to: Hop,
@@ -24,6 +24,12 @@ pub struct Span {
 }
 
 impl Span {
+    /// Whether it lies on the way into a guest.
+    pub fn is_inward(&self) -> bool {
+        let arrives = matches!(self.from, Hop::NicHw | Hop::NicIrq | Hop::NicRx | Hop::NicStack);
+        arrives || is_inward(self.from) || is_inward(self.to)
+    }
+
     /// What it is charged to.
     pub fn layer(&self) -> Layer {
         if self.turn { charge_turn(self.from, self.to) } else { charge(self.from, self.to) }
