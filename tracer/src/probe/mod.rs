@@ -5,6 +5,7 @@
 
 mod cost;
 mod targets;
+mod trial;
 mod xdp;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -15,6 +16,7 @@ use aya::{
 };
 pub use cost::CostMeter;
 pub use targets::Targets;
+pub use trial::{Trial, try_load};
 use tracer_common::{
     config::{Offsets, Settings},
     event::ABI_VERSION,

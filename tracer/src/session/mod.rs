@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use self::{command::Running, prepare::Prepared, sink::Sink};
-use crate::config::RecordConfig;
+use crate::{config::RecordConfig, report::Report};
 
 /// How often the ring is looked at. At a million records a second 128 KiB wait meanwhile.
 const DRAIN_EVERY: Duration = Duration::from_millis(2);
@@ -34,6 +34,19 @@ pub struct Outcome {
     pub reason: String,
     /// Whether that was a failure; what was recorded before is kept.
     pub failed: bool,
+}
+
+impl Outcome {
+    /// What the exit code must tell: a failure, or that there was nothing to measure.
+    pub fn verdict(&self, report: &Report) -> Option<String> {
+        if self.failed {
+            return Some(self.reason.clone());
+        }
+        let frames = report.passages.count > 0;
+        let remedy = "send some traffic meanwhile, or look at `vmhop topology` and at the filter";
+        let vms = report.recording.vms.join(", ");
+        (!frames).then(|| format!("no frame of {vms} passed while recording: {remedy}"))
+    }
 }
 
 /// How a recording stands.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::{sys::utsname::uname, time::ClockId};
+use nix::time::ClockId;
 use tracer_common::config::Settings;
 
 use crate::{
@@ -41,7 +41,7 @@ impl Prepared {
         let probe = Probe::attach(&setup, &mut plan)?;
         let (wall, monotonic) = clocks()?;
         let header = Header {
-            host: host(),
+            host: Host::here(),
             started_unix_ns: wall,
             started_monotonic_ns: monotonic,
             topology: crate::topology::Topology { vms: config.vms.clone() },
@@ -83,19 +83,4 @@ fn clocks() -> Result<(u64, u64)> {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let monotonic_ns = monotonic.tv_sec() as u64 * 1_000_000_000 + monotonic.tv_nsec() as u64;
     Ok((wall.as_nanos() as u64, monotonic_ns))
-}
-
-/// This machine.
-fn host() -> Host {
-    let name = uname();
-    let word = |part: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
-        name.as_ref().map(|name| part(name).to_string_lossy().into_owned()).unwrap_or_default()
-    };
-    Host {
-        name: word(|name| name.nodename()),
-        kernel: word(|name| name.release()),
-        arch: word(|name| name.machine()),
-        cpus: std::thread::available_parallelism().map_or(0, |count| count.get() as u32),
-        vmhop: env!("CARGO_PKG_VERSION").to_owned(),
-    }
 }
