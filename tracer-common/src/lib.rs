@@ -1,2 +1,12 @@
-//! What the BPF programs and the host program must agree on, in one definition.
+//! What the BPF programs and the host program must agree on, in one definition for both sides.
+//!
+//! [`hop`] names the observation points, [`event`] is the wire format of their records, [`frame`] reads a
+//! frame's headers into an identity, [`filter`] decides which frames count, [`config`] is what the host
+//! program tells the BPF programs before they run. No maps, no I/O, no allocation here.
 #![cfg_attr(not(test), no_std)]
+
+pub mod config;
+pub mod event;
+pub mod filter;
+pub mod frame;
+pub mod hop;

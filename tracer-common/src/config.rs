@@ -1,0 +1,101 @@
+//! What the host program tells the BPF programs before they run: structure offsets, keys, device roles.
+
+/// Offsets in bytes of kernel structure members, resolved from the running kernel's BTF.
+///
+/// aya has no CO-RE for programs written in Rust, so these are read-only globals; the verifier sees them as
+/// constants and checks each typed load against BTF itself.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offsets {
+    /// `sk_buff.dev`
+    pub skb_dev: u32,
+    /// `sk_buff.len`
+    pub skb_len: u32,
+    /// `sk_buff.data_len`
+    pub skb_data_len: u32,
+    /// `sk_buff.head`
+    pub skb_head: u32,
+    /// `sk_buff.data`
+    pub skb_data: u32,
+    /// `sk_buff.mac_header`
+    pub skb_mac_header: u32,
+    /// `sk_buff.protocol`
+    pub skb_protocol: u32,
+    /// `net_device.ifindex`
+    pub dev_ifindex: u32,
+    /// `net_device.nd_net.net`
+    pub dev_net: u32,
+    /// `net.ns.inum`
+    pub net_inum: u32,
+    /// `task_struct.pid`
+    pub task_pid: u32,
+    /// First system call argument in `pt_regs` (`di` on x86-64, `regs[0]` on arm64).
+    pub regs_arg0: u32,
+}
+
+/// Numbers that select what the programs do.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Random key of this recording, mixed into digests and flow hashes.
+    pub key: [u64; 2],
+    /// How many clauses of the filter are in use; 0 passes every frame.
+    pub filter_clauses: u32,
+    /// System call numbers on this architecture.
+    pub sys_write: u32,
+    /// As `sys_write`.
+    pub sys_writev: u32,
+    /// Not 0: `kfree_skb` reports a reason (v5.17 and later).
+    pub drop_reasons: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What a device is to the path of a traced VM: the upper half of a device map value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// A VM's tap.
+    Tap = 1,
+    /// The host's NIC towards the wire.
+    Nic = 2,
+    /// The other end of a NIC that is a veth: seeing a frame there says that the NIC is done with it.
+    FarEnd = 3,
+}
+
+/// What a thread is to a traced VM: the value of the thread map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ThreadRole {
+    /// Moves frames: a VMM's main or I/O thread, a vhost worker.
+    Io = 1,
+    /// Runs the guest by KVM, whose tracepoints tell when.
+    Vcpu = 2,
+    /// Runs the guest by emulation: the scheduler and its system calls are all there is to see.
+    EmulatedVcpu = 3,
+}
+
+/// Key of the device map: a device is named by its network namespace and its index there.
+pub const fn device_key(netns_inum: u32, ifindex: u32) -> u64 {
+    ((netns_inum as u64) << 32) | ifindex as u64
+}
+
+/// Value of the device map.
+pub const fn device_value(slot: u8, role: Role) -> u32 {
+    slot as u32 | ((role as u32) << 8)
+}
+
+/// Key of the map of tap descriptors.
+pub const fn fd_key(tgid: u32, fd: u32) -> u64 {
+    ((tgid as u64) << 32) | fd as u64
+}
+
+#[cfg(feature = "user")]
+mod pod {
+    // SAFETY: repr(C) structs of integers without padding; every bit pattern is valid.
+    unsafe impl aya::Pod for super::Offsets {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::filter::Clause {}
+}

@@ -1,0 +1,177 @@
+//! The rules of identity, on frames built by hand. Real captures are in the crate `tests`.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const KEY: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
+
+fn frame(ethertype: u16, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    bytes.extend(ethertype.to_be_bytes());
+    bytes.extend(rest);
+    bytes
+}
+
+fn ipv4(protocol: u8, src: [u8; 4], dst: [u8; 4], id: u16, fragment: u16, payload: &[u8]) -> Vec<u8> {
+    let total = 20 + payload.len() as u16;
+    let mut bytes = vec![0x45, 0];
+    bytes.extend(total.to_be_bytes());
+    bytes.extend(id.to_be_bytes());
+    bytes.extend(fragment.to_be_bytes());
+    bytes.extend([64, protocol, 0xab, 0xcd]);
+    bytes.extend(src);
+    bytes.extend(dst);
+    bytes.extend(payload);
+    frame(0x0800, &bytes)
+}
+
+fn echo(kind: u8, id: u16, seq: u16) -> Vec<u8> {
+    let mut bytes = vec![kind, 0, 0x11, 0x22];
+    bytes.extend(id.to_be_bytes());
+    bytes.extend(seq.to_be_bytes());
+    bytes.extend([7; 56]);
+    bytes
+}
+
+fn tcp(src_port: u16, dst_port: u16, seq: u32, ack: u32, flags: u8, payload: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend(src_port.to_be_bytes());
+    bytes.extend(dst_port.to_be_bytes());
+    bytes.extend(seq.to_be_bytes());
+    bytes.extend(ack.to_be_bytes());
+    bytes.extend([0x80, flags, 1, 2, 3, 4, 0, 0]);
+    bytes.extend([1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8]);
+    bytes.extend(vec![b'x'; payload]);
+    bytes
+}
+
+const A: [u8; 4] = [192, 0, 2, 2];
+const B: [u8; 4] = [192, 0, 2, 3];
+
+fn parse_of(bytes: &[u8]) -> Frame {
+    Slice(bytes).parse(&KEY)
+}
+
+#[test]
+fn an_echo_request_and_its_reply_share_a_flow_and_a_sequence_number() {
+    let request = parse_of(&ipv4(1, A, B, 5, 0x4000, &echo(8, 77, 3)));
+    let reply = parse_of(&ipv4(1, B, A, 9, 0, &echo(0, 77, 3)));
+    assert_eq!((request.kind, reply.kind), (Kind::EchoRequest, Kind::EchoReply));
+    assert_eq!((request.seq, request.ack), (3, 77));
+    assert_eq!(request.flow ^ 1, reply.flow);
+    assert_ne!(request.digest, reply.digest);
+    assert_eq!(request.overhead, 42);
+}
+
+#[test]
+fn what_a_router_or_a_nat_changes_does_not_change_the_digest() {
+    let original = ipv4(6, A, B, 5, 0x4000, &tcp(40000, 80, 1000, 2000, 0x18, 100));
+    let mut changed = original.clone();
+    changed[0..12].copy_from_slice(&[9; 12]); // MAC addresses
+    changed[14 + 8] = 63; // TTL
+    changed[14 + 10] = 0; // header checksum
+    changed[14 + 12..14 + 16].copy_from_slice(&[198, 51, 100, 7]); // source address
+    changed[34..36].copy_from_slice(&1u16.to_be_bytes()); // source port
+    changed[34 + 16] = 0; // TCP checksum
+    let (original, changed) = (parse_of(&original), parse_of(&changed));
+    assert_eq!(original.digest, changed.digest);
+    assert_ne!(original.flow, changed.flow);
+}
+
+#[test]
+fn each_covered_field_changes_the_digest() {
+    let base = parse_of(&ipv4(6, A, B, 5, 0, &tcp(40000, 80, 1000, 2000, 0x10, 10))).digest;
+    for (what, other) in [
+        ("id", ipv4(6, A, B, 6, 0, &tcp(40000, 80, 1000, 2000, 0x10, 10))),
+        ("seq", ipv4(6, A, B, 5, 0, &tcp(40000, 80, 1001, 2000, 0x10, 10))),
+        ("ack", ipv4(6, A, B, 5, 0, &tcp(40000, 80, 1000, 2001, 0x10, 10))),
+        ("fin", ipv4(6, A, B, 5, 0, &tcp(40000, 80, 1000, 2000, 0x11, 10))),
+        ("protocol", ipv4(17, A, B, 5, 0, &tcp(40000, 80, 1000, 2000, 0x10, 10))),
+    ] {
+        assert_ne!(parse_of(&other).digest, base, "{what}");
+    }
+    assert_ne!(Slice(&ipv4(6, A, B, 5, 0, &tcp(40000, 80, 1000, 2000, 0x10, 10))).parse(&[1, 2]).digest, base, "key");
+}
+
+#[test]
+fn a_vlan_tag_or_two_change_nothing_but_the_overhead() {
+    let plain = ipv4(1, A, B, 5, 0, &echo(8, 1, 1));
+    let mut tagged = plain[..12].to_vec();
+    tagged.extend([0x88, 0xa8, 0, 7, 0x81, 0, 0, 8]);
+    tagged.extend(&plain[12..]);
+    let (plain, tagged) = (parse_of(&plain), parse_of(&tagged));
+    assert_eq!((plain.digest, plain.flow), (tagged.digest, tagged.flow));
+    assert_eq!(plain.overhead + 8, tagged.overhead);
+}
+
+#[test]
+fn padding_is_no_payload() {
+    let mut ack = ipv4(6, A, B, 5, 0, &tcp(1, 2, 3, 4, 0x10, 0));
+    let len = ack.len();
+    ack.extend([0; 6]);
+    assert_eq!(parse_of(&ack).overhead as usize, len + 6);
+}
+
+#[test]
+fn ip_options_and_ipv6_extension_headers_are_skipped() {
+    let mut options = ipv4(1, A, B, 5, 0, &echo(8, 4, 2));
+    let plain = parse_of(&options);
+    options[14] = 0x46;
+    options[17] += 4;
+    options.splice(34..34, [1, 1, 1, 0]);
+    let with_options = parse_of(&options);
+    assert_eq!((plain.digest, plain.seq), (with_options.digest, with_options.seq));
+
+    let mut v6 = vec![0x60, 0, 0, 0, 0, 72, 60, 64];
+    v6.extend([1; 16]);
+    v6.extend([2; 16]);
+    v6.extend([58, 0, 1, 4, 0, 0, 0, 0]);
+    v6.extend(echo(128, 4, 2));
+    let v6 = parse_of(&frame(0x86dd, &v6));
+    assert_eq!((v6.kind, v6.seq, v6.ack, v6.protocol), (Kind::EchoRequest, 2, 4, 58));
+}
+
+#[test]
+fn fragments_share_a_flow_without_ports_and_differ_in_the_digest() {
+    let first = parse_of(&ipv4(17, A, B, 5, 0x2000, &[9; 64]));
+    let second = parse_of(&ipv4(17, A, B, 5, 8, &[9; 64]));
+    assert_eq!((first.kind, second.kind), (Kind::Fragment, Kind::Fragment));
+    assert_eq!(first.flow, second.flow);
+    assert_ne!(first.digest, second.digest);
+}
+
+#[test]
+fn arp_questions_and_answers_share_a_flow() {
+    let arp = |op: u8, from: [u8; 4], to: [u8; 4]| {
+        let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, op, 2, 0, 0, 0, 0, 1];
+        bytes.extend(from);
+        bytes.extend([0; 6]);
+        bytes.extend(to);
+        frame(0x0806, &bytes)
+    };
+    let (request, reply) = (parse_of(&arp(1, A, B)), parse_of(&arp(2, B, A)));
+    assert_eq!(request.kind, Kind::Arp);
+    assert_eq!(request.src[0], u32::from_ne_bytes(A));
+    assert_eq!(request.dst[0], u32::from_ne_bytes(B));
+    assert_eq!(request.flow ^ 1, reply.flow);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic_or_give_no_digest(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert_ne!(parse_of(&bytes).digest, 0);
+    }
+
+    #[test]
+    fn a_frame_cut_at_any_length_is_read_without_a_look_behind_its_end(cut in 0usize..140) {
+        let whole = ipv4(6, A, B, 5, 0, &tcp(40000, 80, 1000, 2000, 0x10, 80));
+        let part = &whole[..cut.min(whole.len())];
+        let mut noise = part.to_vec();
+        noise.extend([0xee; 100]);
+        let cut_short = parse_of(part);
+        prop_assert_eq!(cut_short.kind == Kind::Tcp, part.len() >= 54);
+        prop_assert!(cut_short.kind == Kind::Tcp || part.len() < 54);
+        let _ = noise;
+    }
+}

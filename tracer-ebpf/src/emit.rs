@@ -1,0 +1,142 @@
+//! Getting a record out: filter, reserve, fill, submit. Every reserve that fails is counted.
+
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
+};
+use tracer_common::{
+    event::{FlowRecord, HopEvent, NO_DEVICE},
+    filter::MAX_CLAUSES,
+    frame::{self, Bytes, Frame},
+    hop::{Hook, Hop},
+};
+
+use crate::{globals, maps};
+
+/// The thread that runs now.
+#[inline(always)]
+pub fn current_thread() -> u32 {
+    bpf_get_current_pid_tgid() as u32
+}
+
+/// The process that runs now.
+#[inline(always)]
+pub fn current_process() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// An event of `hop` now, with nothing else known yet.
+#[inline(always)]
+pub fn event(hop: Hop, hook: Hook, slot: u8) -> HopEvent {
+    // SAFETY: helpers without arguments.
+    let (time_ns, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id() as u16) };
+    HopEvent {
+        time_ns,
+        skb: 0,
+        head: 0,
+        digest: 0,
+        flow: 0,
+        len: 0,
+        seq: 0,
+        ack: 0,
+        tid: 0,
+        cpu,
+        device: slot,
+        hop: hop as u8,
+        hook: hook as u8,
+        kind: 0,
+        tcp_flags: 0,
+        overhead: 0,
+    }
+}
+
+/// An event of a thread.
+#[inline(always)]
+pub fn thread_event(hop: Hop, hook: Hook, tid: u32) {
+    let mut event = event(hop, hook, NO_DEVICE);
+    event.tid = tid;
+    submit(&event);
+}
+
+/// Reads the frame's headers into the event and sends it, unless the filter rejects the frame. `birth` says
+/// that the frame is new here, so that its flow may be new too.
+#[inline(always)]
+pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, birth: bool) {
+    let key = globals::key();
+    let frame = frame::parse(bytes, ethertype, event.len, &key);
+    if !passes(&frame) {
+        return;
+    }
+    event.digest = frame.digest;
+    event.flow = frame.flow;
+    event.seq = frame.seq;
+    event.ack = frame.ack;
+    event.kind = frame.kind as u8;
+    event.tcp_flags = frame.tcp_flags;
+    event.overhead = frame.overhead;
+    submit(&event);
+    if birth {
+        introduce(&frame);
+    }
+}
+
+/// Sends `event`, or counts it as lost.
+#[inline(always)]
+pub fn submit(event: &HopEvent) {
+    match maps::EVENTS.reserve::<HopEvent>(0) {
+        Some(mut entry) => {
+            entry.write(*event);
+            entry.submit(BPF_RB_NO_WAKEUP as u64);
+        }
+        None => lost(event.hop),
+    }
+}
+
+#[inline(always)]
+fn lost(hop: u8) {
+    if let Some(count) = maps::LOST.get_ptr_mut(hop as u32) {
+        // SAFETY: this CPU's own slot.
+        unsafe { *count += 1 };
+    }
+}
+
+/// Whether any clause of the filter passes the frame; an absent filter does.
+#[inline(always)]
+fn passes(frame: &Frame) -> bool {
+    let clauses = globals::filter_clauses();
+    if clauses == 0 {
+        return true;
+    }
+    for index in 0..MAX_CLAUSES as u32 {
+        if index >= clauses {
+            break;
+        }
+        if maps::FILTER.get(index).is_some_and(|clause| clause.passes(frame)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Sends the addresses of a flow that was not seen before.
+#[inline(always)]
+fn introduce(frame: &Frame) {
+    // SAFETY: the value is only compared with nothing, so a concurrent change does no harm.
+    if unsafe { maps::FLOWS.get(&frame.flow) }.is_some() {
+        return;
+    }
+    let Some(mut entry) = maps::EVENTS.reserve::<FlowRecord>(0) else { return };
+    entry.write(FlowRecord {
+        flow: frame.flow,
+        src: frame.src,
+        dst: frame.dst,
+        src_port: frame.src_port,
+        dst_port: frame.dst_port,
+        protocol: frame.protocol,
+        version: frame.version,
+        reserved: 0,
+    });
+    entry.submit(BPF_RB_NO_WAKEUP as u64);
+    // Full or contended: the flow is introduced again by its next frame.
+    let _ = maps::FLOWS.insert(&frame.flow, &1, 0);
+}

@@ -1,0 +1,15 @@
+//! Interrupts of traced NICs.
+
+use tracer_common::hop::{Hook, Hop};
+
+use crate::{emit, maps};
+
+/// `nic.irq`: joined later to the frames that the same CPU takes in.
+#[inline(always)]
+pub fn entered(irq: u32) -> i32 {
+    // SAFETY: values are written before the programs are attached and never change.
+    if let Some(&slot) = unsafe { maps::IRQS.get(&irq) } {
+        emit::submit(&emit::event(Hop::NicIrq, Hook::IrqHandlerEntry, slot as u8));
+    }
+    0
+}

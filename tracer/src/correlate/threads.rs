@@ -1,0 +1,126 @@
+//! Events that belong to no frame, kept until a frame claims them: which thread woke, kicked, wrote, when.
+//!
+//! Joined by causality alone: same thread, or same VM, nearest in order. What nothing claims is no defect:
+//! threads also wake for timers, and write frames that the filter leaves out.
+
+use rustc_hash::FxHashMap;
+use tracer_common::hop::Hop;
+
+use crate::{
+    correlate::passage::{Rule, Stamp},
+    decode::Event,
+    topology::{ThreadRole, Topology},
+};
+
+/// What is known of one thread.
+#[derive(Debug, Default)]
+struct Thread {
+    vm: usize,
+    /// Last time it got the CPU.
+    wake: Option<Stamp>,
+    /// Whether a frame was written since then.
+    wrote_since_wake: bool,
+    /// A write to a tap that has not become a frame yet: stamp and slot.
+    write: Option<(Stamp, Option<u8>)>,
+}
+
+/// Per-thread and per-VM memory.
+#[derive(Debug, Default)]
+pub struct Threads {
+    threads: FxHashMap<u32, Thread>,
+    /// By VM: the last kick that no frame has claimed.
+    kicks: Vec<Option<Stamp>>,
+    /// By CPU: the last NIC interrupt that no frame has claimed, with the NIC's slot.
+    interrupts: FxHashMap<u16, (Stamp, Option<u8>)>,
+    /// Slot of a tap → VM.
+    vm_of_tap: FxHashMap<u8, usize>,
+}
+
+impl Threads {
+    /// Threads and taps of the traced VMs. `slot_of` names a device's slot by namespace and index.
+    pub fn new(topology: &Topology, slot_of: impl Fn(u32, u32) -> Option<u8>) -> Threads {
+        let mut threads = Threads { kicks: vec![None; topology.vms.len()], ..Threads::default() };
+        for (vm, entry) in topology.vms.iter().enumerate() {
+            let moves_frames = |role: ThreadRole| role != ThreadRole::Other;
+            for thread in entry.threads.iter().filter(|thread| moves_frames(thread.role)) {
+                threads.threads.insert(thread.tid as u32, Thread { vm, ..Thread::default() });
+            }
+            for tap in &entry.taps {
+                if let Some(slot) = slot_of(tap.device.netns, tap.device.ifindex) {
+                    threads.vm_of_tap.insert(slot, vm);
+                }
+            }
+        }
+        threads
+    }
+
+    /// The VM behind a tap's slot.
+    pub fn vm_of_tap(&self, slot: u8) -> Option<usize> {
+        self.vm_of_tap.get(&slot).copied()
+    }
+
+    /// The VM that a thread works for.
+    pub fn vm_of_thread(&self, tid: u32) -> Option<usize> {
+        self.threads.get(&tid).map(|thread| thread.vm)
+    }
+
+    /// Keeps an event of a thread or CPU for the frame that it belongs to.
+    pub fn remember(&mut self, event: &Event) {
+        let stamp = Stamp::of(event, Rule::Thread);
+        match event.hop {
+            Hop::VmmKick => {
+                if let Some(vm) = self.vm_of_thread(event.tid) {
+                    self.kicks[vm] = Some(stamp);
+                }
+            }
+            Hop::VmmWake => {
+                let thread = self.threads.entry(event.tid).or_default();
+                (thread.wake, thread.wrote_since_wake) = (Some(stamp), false);
+            }
+            Hop::TapWrite => {
+                self.threads.entry(event.tid).or_default().write = Some((stamp, event.device));
+            }
+            Hop::NicIrq => {
+                self.interrupts.insert(event.cpu, (Stamp { rule: Rule::Cpu, ..stamp }, event.device));
+            }
+            _ => {}
+        }
+    }
+
+    /// Claims what led to a frame that enters at a tap: its write, and before that the wake and the kick, where
+    /// this write is the first since. Later writes of the same run found their frames by looking, not by being
+    /// told; they get the write alone.
+    pub fn claim_write(&mut self, birth: &Event) -> Vec<Stamp> {
+        let Some(thread) = self.threads.get_mut(&birth.tid) else { return Vec::new() };
+        let Some((write, slot)) = thread.write.take() else { return Vec::new() };
+        if slot != birth.device || write.time_ns > birth.time_ns {
+            return Vec::new();
+        }
+        let mut stamps = Vec::with_capacity(3);
+        let first = !std::mem::replace(&mut thread.wrote_since_wake, true);
+        let wake = thread.wake.filter(|wake| first && wake.time_ns <= write.time_ns);
+        let kick = self.kicks.get_mut(thread.vm).and_then(|kick| kick.take_if(|kick| kick.time_ns <= write.time_ns));
+        stamps.extend(kick);
+        // A kick that found the thread running already was not what woke it.
+        stamps.extend(wake.filter(|wake| kick.is_none_or(|kick| kick.time_ns <= wake.time_ns)));
+        stamps.push(write);
+        stamps
+    }
+
+    /// The wake of the thread that reads a frame, if it came after the frame was in the ring.
+    pub fn wake_between(&self, tid: u32, ring_ns: u64, read_ns: u64) -> Option<Stamp> {
+        let wake = self.threads.get(&tid)?.wake?;
+        (ring_ns < wake.time_ns && wake.time_ns <= read_ns).then_some(wake)
+    }
+
+    /// Claims the interrupt that announced a frame: the last one of that NIC on this CPU, for the first frame
+    /// taken in after it.
+    pub fn claim_interrupt(&mut self, arrival: &Event) -> Option<Stamp> {
+        let (stamp, slot) = *self.interrupts.get(&arrival.cpu)?;
+        if slot != arrival.device || stamp.time_ns > arrival.time_ns {
+            return None;
+        }
+        self.interrupts.remove(&arrival.cpu);
+        Some(stamp)
+    }
+}

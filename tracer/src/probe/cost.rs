@@ -1,0 +1,58 @@
+//! What the programs cost (the kernel's own statistics) and what they lost (their counters).
+
+use std::{collections::BTreeMap, os::fd::OwnedFd};
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::{
+    Ebpf,
+    maps::{MapData, PerCpuArray},
+    programs::ProgramInfo,
+    sys::{Stats, enable_stats},
+};
+use tracer_common::hop::{HOP_SLOTS, Hop};
+
+use crate::{recording::Counters, report::ProgramCost};
+
+/// Reads costs and losses while it lives; with it, the kernel stops measuring run times.
+pub struct CostMeter {
+    lost: PerCpuArray<MapData, u64>,
+    programs: Vec<(String, u32)>,
+    _stats: Option<OwnedFd>,
+}
+
+impl CostMeter {
+    pub(super) fn new(ebpf: &mut Ebpf) -> Result<CostMeter> {
+        let map = ebpf.take_map("LOST").ok_or_else(|| anyhow!("the loss counters were taken before"))?;
+        let loaded = |(name, program): (&str, &aya::programs::Program)| Some((name.to_owned(), program.info().ok()?.id()));
+        // v5.8 and later; without it costs read as zero runs, which the report shows as not measured.
+        let stats = enable_stats(Stats::RunTime).inspect_err(|error| log::warn!("no run-time statistics: {error}"));
+        Ok(CostMeter {
+            lost: PerCpuArray::try_from(map)?,
+            programs: ebpf.programs().filter_map(loaded).collect(),
+            _stats: stats.ok(),
+        })
+    }
+
+    /// Adds what the kernel counted so far to `counters`.
+    ///
+    /// # Errors
+    /// The counters cannot be read.
+    pub fn read(&self, counters: &mut Counters) -> Result<()> {
+        counters.lost.clear();
+        counters.lost_by_cpu = BTreeMap::new();
+        for hop in (0..HOP_SLOTS as u8).filter_map(Hop::from_code) {
+            let per_cpu = self.lost.get(&u32::from(hop as u8), 0).context("failed to read the loss counters")?;
+            for (cpu, &lost) in (0..).zip(per_cpu.iter()).filter(|(_, lost)| **lost > 0) {
+                *counters.lost.entry(hop.name().to_owned()).or_default() += lost;
+                *counters.lost_by_cpu.entry(cpu).or_default() += lost;
+            }
+        }
+        counters.programs = self.programs.iter().filter_map(|(name, id)| cost_of(name, *id)).collect();
+        Ok(())
+    }
+}
+
+fn cost_of(name: &str, id: u32) -> Option<ProgramCost> {
+    let info = aya::programs::loaded_programs().filter_map(Result::ok).find(|info: &ProgramInfo| info.id() == id)?;
+    Some(ProgramCost { program: name.to_owned(), runs: info.run_count(), run_ns: info.run_time().as_nanos() as u64 })
+}

@@ -1,0 +1,114 @@
+//! What a recording holds beside its events: plain data that `record` stores and `report` reads.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    decode::Flow,
+    report::ProgramCost,
+    topology::{Device, Topology},
+};
+
+/// Everything known when a recording starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The machine.
+    pub host: Host,
+    /// Wall clock at the start, ns since the epoch.
+    pub started_unix_ns: u64,
+    /// `CLOCK_MONOTONIC` at the same moment, ns.
+    pub started_monotonic_ns: u64,
+    /// VMs and their paths.
+    pub topology: Topology,
+    /// Names of the VMs that are traced.
+    pub vms: Vec<String>,
+    /// Slot → device, as events name them.
+    pub devices: Vec<DeviceSlot>,
+    /// Which hook serves which hop, or why none does.
+    pub plan: Vec<PlannedHop>,
+    /// The filter as typed, empty for none.
+    pub filter: String,
+    /// The command run meanwhile.
+    pub command: Vec<String>,
+    /// Names of this kernel's drop reasons.
+    pub drop_reasons: BTreeMap<u32, String>,
+}
+
+/// The machine that was traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Host name.
+    pub name: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Machine architecture.
+    pub arch: String,
+    /// CPUs online.
+    pub cpus: u32,
+    /// vmhop's version.
+    pub vmhop: String,
+}
+
+/// One traced device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSlot {
+    /// Number in the events.
+    pub slot: u8,
+    /// `tap`, `nic`, `far-end`.
+    pub role: String,
+    /// Name of the VM it belongs to.
+    pub vm: String,
+    /// The device.
+    pub device: Device,
+}
+
+/// What the plan says of one hop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedHop {
+    /// Name of the hop.
+    pub hop: String,
+    /// Hooks attached for it, first choice first; empty where none serves it.
+    pub hooks: Vec<String>,
+    /// Why none serves it, and what would help.
+    pub unserved: Option<String>,
+}
+
+/// What a recording says from time to time, and at its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "note")]
+pub enum Note {
+    /// Addresses of a flow.
+    Flow(Flow),
+    /// Counters so far; the last one counts.
+    Counters(Counters),
+    /// Something the reader of the report should know.
+    Warning {
+        /// One sentence.
+        text: String,
+    },
+    /// The recording was closed.
+    End {
+        /// Why.
+        reason: String,
+        /// Whether something went wrong: a device or VM went away.
+        failed: bool,
+    },
+}
+
+/// Counters of the whole recording so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Failed reserves by hop name: events that the ring had no room for.
+    pub lost: BTreeMap<String, u64>,
+    /// Failed reserves by CPU.
+    pub lost_by_cpu: BTreeMap<u32, u64>,
+    /// Records that could not be decoded.
+    pub undecoded: u64,
+    /// Each BPF program's cost.
+    pub programs: Vec<ProgramCost>,
+    /// CPU time of vmhop's process, ns.
+    pub reader_cpu_ns: u64,
+    /// Wall time since the start, ns.
+    pub wall_ns: u64,
+}

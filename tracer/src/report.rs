@@ -1,0 +1,280 @@
+//! The report as plain data: what `export` writes and what `--format json` shows (schema `vmhop.report/1`,
+//! docs/report.md). All times are ns; a mean or percentile is absent (`null`) where nothing was counted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{recording::Host, topology::Topology};
+
+/// Name and version of the JSON schema.
+pub const SCHEMA: &str = "vmhop.report/1";
+
+/// Where a VM's frames spent their time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The machine that was traced.
+    pub host: Host,
+    /// What was recorded.
+    pub recording: Recording,
+    /// VMs and their paths when the recording started.
+    pub topology: Topology,
+    /// Each hop, in the order of the path.
+    pub hops: Vec<HopRow>,
+    /// Each pair of neighbouring hops, over all passages and turns.
+    pub segments: Vec<SegmentRow>,
+    /// Mean time of an exchange by layer; the means add up to the exchange's mean.
+    pub layers: Vec<LayerRow>,
+    /// Questions and their answers.
+    pub exchanges: Exchanges,
+    /// Frames' ways through the host.
+    pub passages: Passages,
+    /// Frames that died and events that were lost.
+    pub losses: Losses,
+    /// What measuring cost.
+    pub cost: Cost,
+    /// What could change the conclusions; the gravest first.
+    pub warnings: Vec<String>,
+}
+
+/// What was recorded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recording {
+    /// Wall clock at the start, RFC 3339.
+    pub started: String,
+    /// From the first to the last event.
+    pub duration_ns: u64,
+    /// Names of the VMs that were traced.
+    pub vms: Vec<String>,
+    /// The filter as typed, empty for none.
+    pub filter: String,
+    /// The command that ran meanwhile.
+    pub command: Vec<String>,
+    /// Whether the recording was closed; false after a crash or a cut.
+    pub complete: bool,
+    /// Why it ended: `command ended`, `interrupted`, `tap tap0 of VM lab went away`, …
+    pub ended: Option<String>,
+    /// Records read.
+    pub events: u64,
+}
+
+/// One hop's coverage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HopRow {
+    /// Name of the hop.
+    pub hop: String,
+    /// The hook that served it, or the first of several; empty where none does.
+    pub hook: String,
+    /// Why no hook serves it.
+    pub unserved: Option<String>,
+    /// Events seen there.
+    pub seen: u64,
+    /// Of these, how many were joined to a passage.
+    pub matched: u64,
+    /// Of these, how many could have belonged to more than one.
+    pub ambiguous: u64,
+    /// Events that were not delivered: the ring was full.
+    pub lost: u64,
+    /// Passages that must have gone by here, since they were seen before and after.
+    pub expected: u64,
+    /// Share of `expected` that was seen, 0 to 1; absent where nothing was expected.
+    pub coverage: Option<f64>,
+    /// How events were joined here: rule name and count.
+    pub rules: Vec<RuleCount>,
+}
+
+/// How often a rule joined events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// `pointer`, `head`, `content`, `thread`, `cpu`.
+    pub rule: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The time between two hops that follow one another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SegmentRow {
+    /// Earlier hop.
+    pub from: String,
+    /// Later hop.
+    pub to: String,
+    /// What it is charged to.
+    pub layer: String,
+    /// How many were measured.
+    pub count: u64,
+    /// Mean.
+    pub mean_ns: Option<f64>,
+    /// Median.
+    pub p50_ns: Option<u64>,
+    /// 90th percentile.
+    pub p90_ns: Option<u64>,
+    /// 99th percentile.
+    pub p99_ns: Option<u64>,
+    /// Longest.
+    pub max_ns: Option<u64>,
+    /// Segments with the later hop stamped before the earlier one: a defect, counted apart.
+    pub negative: u64,
+}
+
+/// A layer's part of the mean exchange.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerRow {
+    /// `vmm`, `vmnet`, `host`, `nic`, `wire+peer`, `guest`, `guest+vmm`, `unattributed`, ….
+    pub layer: String,
+    /// Mean over the exchanges.
+    pub mean_ns: f64,
+    /// Share of the exchanges' mean, 0 to 1.
+    pub share: f64,
+}
+
+/// Questions with their answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exchanges {
+    /// How many.
+    pub count: u64,
+    /// Mean of their totals: first hop of the question to last hop of the answer.
+    pub mean_ns: Option<f64>,
+    /// Median.
+    pub p50_ns: Option<u64>,
+    /// 90th percentile.
+    pub p90_ns: Option<u64>,
+    /// 99th percentile.
+    pub p99_ns: Option<u64>,
+    /// Longest.
+    pub max_ns: Option<u64>,
+    /// Mean of what no layer could be charged with; the `unattributed` row.
+    pub residual_mean_ns: Option<f64>,
+    /// The same by kind of exchange and who began it.
+    pub groups: Vec<Group>,
+}
+
+/// The exchanges of one kind and one initiator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// `echo`, `tcp`, `udp`.
+    pub kind: String,
+    /// `guest`, `peer`, or `guest to guest`: who sent the question.
+    pub initiator: String,
+    /// How many.
+    pub count: u64,
+    /// Questions of this kind that found no answer before the recording's end.
+    pub unanswered: u64,
+    /// Exchanges whose answer could belong to more than one question; left out of the figures.
+    pub ambiguous: u64,
+    /// Mean total.
+    pub mean_ns: Option<f64>,
+    /// Median.
+    pub p50_ns: Option<u64>,
+    /// 90th percentile.
+    pub p90_ns: Option<u64>,
+    /// 99th percentile.
+    pub p99_ns: Option<u64>,
+    /// Longest.
+    pub max_ns: Option<u64>,
+    /// Mean of what no layer could be charged with.
+    pub residual_mean_ns: Option<f64>,
+    /// Mean time by layer, adding up to `mean_ns`.
+    pub layers: Vec<LayerRow>,
+    /// The segments of these exchanges in the order of the path; `mean_ns * count` summed over the rows
+    /// and divided by the number of exchanges gives `mean_ns`.
+    pub segments: Vec<SegmentRow>,
+}
+
+/// Counts of passages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passages {
+    /// All.
+    pub count: u64,
+    /// From the guest towards the wire.
+    pub transmitted: u64,
+    /// From the wire towards the guest.
+    pub received: u64,
+    /// From one traced guest to another.
+    pub between_guests: u64,
+    /// Neither from nor to a traced guest: the host's own, or between ports that are not traced.
+    pub elsewhere: u64,
+    /// Seen to their end.
+    pub complete: u64,
+    /// Dropped by the kernel.
+    pub dropped: u64,
+    /// Entered, and neither an end nor a drop was seen (floods, frames for the host itself, losses).
+    pub unfinished: u64,
+    /// Joined by a rule that had more than one candidate.
+    pub ambiguous: u64,
+    /// Branches of a flood: copies of a frame that went to further ports.
+    pub branches: u64,
+    /// Bytes of all frames, Ethernet header included, super-frames as a whole.
+    pub bytes: u64,
+}
+
+/// Frames that died and events that were lost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    /// Events that the ring had no room for, by hop.
+    pub ring: Vec<HopCount>,
+    /// Sum of `ring`.
+    pub ring_total: u64,
+    /// Records that could not be decoded.
+    pub undecoded: u64,
+    /// Events that came too late to be put in order.
+    pub late: u64,
+    /// Passages given up because too many were open at once.
+    pub evicted: u64,
+    /// Frames that the kernel dropped.
+    pub drops: Vec<Drop>,
+}
+
+/// A count at a hop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HopCount {
+    /// Name of the hop.
+    pub hop: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Frames that died at one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drop {
+    /// The last hop that saw them.
+    pub after: String,
+    /// Device they belonged to then.
+    pub device: String,
+    /// The kernel's reason, e.g. `FULL_RING`.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// What measuring cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Each BPF program's runs and time.
+    pub programs: Vec<ProgramCost>,
+    /// Sum of the programs' time.
+    pub programs_ns: u64,
+    /// CPU time of vmhop's own process while recording.
+    pub reader_cpu_ns: u64,
+    /// Wall time of the recording, by which the shares are taken.
+    pub wall_ns: u64,
+    /// Share of one CPU that the programs took, 0 to 1.
+    pub programs_share: f64,
+    /// Share of one CPU that the reader took, 0 to 1.
+    pub reader_share: f64,
+    /// Events per exchange; absent without exchanges.
+    pub events_per_exchange: Option<f64>,
+    /// Mean time of the programs per passage.
+    pub programs_ns_per_passage: Option<f64>,
+}
+
+/// One BPF program's cost, from the kernel's own statistics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramCost {
+    /// Name.
+    pub program: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// Time in it, ns.
+    pub run_ns: u64,
+}
