@@ -1,1 +1,4 @@
 //! Shared helpers of the integration tests.
+
+pub mod host;
+pub mod vmhop;
