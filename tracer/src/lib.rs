@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod correlate;
 pub mod decode;

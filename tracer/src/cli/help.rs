@@ -82,7 +82,7 @@ Examples:
 
 Exit status:
   0  done
-  1  something went wrong while recording (a VM or device went away, the disk is full, CMD failed to start),
+  1  something went wrong while recording (a VM or device went away, the disk is full),
      or no frame was seen; what was recorded is kept
   2  it could not start: wrong usage, missing permissions, no such VM or NIC, no BTF";
 

@@ -27,7 +27,10 @@ pub(super) fn choose(typed: Option<&Path>, force: bool) -> Result<PathBuf> {
     ensure!(folder.is_dir(), "cannot record to {shown}: there is no folder {}", folder.display());
     ensure!(!path.is_dir(), "cannot record to {shown}: it is a folder; name a file in it");
     // A device or a pipe holds nothing that could be lost.
-    if !force && path.is_file() && !may_replace(&path).with_context(|| format!("failed to look at {shown}"))? {
+    if !force
+        && path.is_file()
+        && !may_replace(&path).with_context(|| format!("failed to look at {shown}"))?
+    {
         bail!("{shown} exists and is no vmhop recording: name another file with -o, or add --force");
     }
     Ok(path)

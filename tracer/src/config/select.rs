@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail, ensure};
 
-use crate::topology::{Device, Namespace, Topology, Vm, device, printable};
+use crate::topology::{Device, DeviceKind, Namespace, Topology, Vm, device, printable};
 
 /// The VMs that the selectors stand for, each once; all VMs where there is no selector.
 pub(super) fn vms(topology: &Topology, selectors: &[String]) -> Result<Vec<Vm>> {
@@ -61,7 +61,9 @@ fn use_nics_by(
     for (vm, tap) in vms.iter().flat_map(|vm| vm.taps.iter().map(move |tap| (vm, tap))) {
         if tap.nics.is_empty() {
             let (tap, vm) = (printable(&tap.device.name), printable(&vm.name));
-            log::warn!("tap {tap} of VM {vm} has none of the devices of --nic in its namespace: its NIC is not traced");
+            log::warn!(
+                "tap {tap} of VM {vm} has none of the devices of --nic in its namespace: its NIC is not traced"
+            );
         }
     }
     Ok(())
@@ -73,17 +75,14 @@ fn check_nic(nic: &Device) -> Result<()> {
     if nic.is_tap() {
         bail!("--nic `{name}` is a tap: name the device where frames leave the host");
     }
-    ensure!(
-        nic.kind != crate::topology::DeviceKind::Bridge,
-        "--nic `{name}` is a bridge: name its port towards the wire"
-    );
+    ensure!(nic.kind != DeviceKind::Bridge, "--nic `{name}` is a bridge: name its port towards the wire");
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::{DeviceKind, Tap, Vmm};
+    use crate::topology::{Tap, Vmm};
 
     fn a_device(name: &str, ifindex: u32, netns: u32, kind: DeviceKind) -> Device {
         Device {

@@ -3,8 +3,15 @@
 use anyhow::{Result, bail, ensure};
 
 /// The units: those of 1024 under both of their names, since no power of two is meant otherwise.
-const UNITS: [(&str, u64); 7] =
-    [("", 1), ("k", 1 << 10), ("kib", 1 << 10), ("m", 1 << 20), ("mib", 1 << 20), ("g", 1 << 30), ("gib", 1 << 30)];
+const UNITS: [(&str, u64); 7] = [
+    ("", 1),
+    ("k", 1 << 10),
+    ("kib", 1 << 10),
+    ("m", 1 << 20),
+    ("mib", 1 << 20),
+    ("g", 1 << 30),
+    ("gib", 1 << 30),
+];
 
 /// No architecture that vmhop runs on has smaller pages.
 const SMALLEST_PAGE: u64 = 4096;
@@ -21,10 +28,17 @@ pub(super) fn ring_bytes(typed: &str) -> Result<u32> {
     if bytes.is_power_of_two() && (page..=LARGEST_RING).contains(&bytes) {
         return Ok(bytes as u32);
     }
-    ensure!(bytes >= page, "--ring-size `{typed}` is smaller than a memory page: give {page} bytes or more, best 4MiB or more");
+    ensure!(
+        bytes >= page,
+        "--ring-size `{typed}` is smaller than a memory page: give {page} bytes or more, best 4MiB or more"
+    );
     ensure!(bytes <= LARGEST_RING, "--ring-size `{typed}` is more than the kernel takes: give 2GiB or less");
     let above = bytes.next_power_of_two();
-    bail!("--ring-size `{typed}` is no power of two, as the kernel needs it: give {} or {}", shown(above / 2), shown(above))
+    bail!(
+        "--ring-size `{typed}` is no power of two, as the kernel needs it: give {} or {}",
+        shown(above / 2),
+        shown(above)
+    )
 }
 
 /// A number and its unit; none for anything else.
@@ -53,7 +67,9 @@ mod tests {
 
     #[test]
     fn a_ring_is_a_power_of_two() {
-        for (typed, bytes) in [("32MiB", 1 << 25), ("4m", 1 << 22), ("65536", 1 << 16), ("1 GiB", 1 << 30), ("2g", 1 << 31)] {
+        for (typed, bytes) in
+            [("32MiB", 1 << 25), ("4m", 1 << 22), ("65536", 1 << 16), ("1 GiB", 1 << 30), ("2g", 1 << 31)]
+        {
             assert_eq!(ring_bytes(typed).unwrap(), bytes, "{typed}");
         }
     }

@@ -72,7 +72,14 @@ mod tests {
 
     fn check(name: &str, needed: bool, ok: Option<bool>, found: &str) -> Check {
         let remedy = (ok == Some(false)).then(|| "do so".to_owned());
-        Check { name: name.to_owned(), needed, ok, found: found.to_owned(), why: "it matters".to_owned(), remedy }
+        Check {
+            name: name.to_owned(),
+            needed,
+            ok,
+            found: found.to_owned(),
+            why: "it matters".to_owned(),
+            remedy,
+        }
     }
 
     fn diagnosis() -> Diagnosis {
@@ -103,6 +110,24 @@ mod tests {
     fn columns_are_aligned_and_only_failures_are_explained() {
         let mut out = Vec::new();
         write_diagnosis(&diagnosis(), &mut out).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
+        vmhop 0.0.1 on host: Linux 6.1.0, x86_64, 2 CPUs
+
+        Checks
+          FAILED   privileges  CAP_BPF missing
+                               why: it matters
+                               remedy: do so
+          ok       BTF         there
+          missing  KVM         no /dev/kvm
+                               why: it matters
+                               remedy: do so
+          unknown  VMs         not checked: needs root
+
+        Hops, for a\n
+          tap.rx  frame enters  tp_btf:x
+          nic.hw  stamp         - nothing sees it
+
+        This host cannot record: privileges.
+        ");
     }
 }

@@ -39,8 +39,15 @@ pub fn checks(system: &System) -> Vec<Check> {
     ]
 }
 
-fn check(name: &str, needed: bool, ok: Option<bool>, found: impl Into<String>, why: &str, remedy: &str) -> Check {
-    let remedy = (ok != Some(true)).then(|| remedy.to_owned());
+fn check(
+    name: &str,
+    needed: bool,
+    ok: Option<bool>,
+    found: impl Into<String>,
+    why: &str,
+    remedy: &str,
+) -> Check {
+    let remedy = (ok == Some(false)).then(|| remedy.to_owned());
     Check { name: name.to_owned(), needed, ok, found: found.into(), why: why.to_owned(), remedy }
 }
 
@@ -56,7 +63,8 @@ fn privileges(system: &System) -> Check {
         ([], false) => (true, "all that is needed".to_owned(), ""),
         ([], true) => (
             false,
-            "this process is in a user namespace, where root's rights do not reach the kernel's programs".to_owned(),
+            "this process is in a user namespace, where root's rights do not reach the kernel's programs"
+                .to_owned(),
             "run vmhop as root of the host, outside of the container",
         ),
         (missing, _) => (false, format!("{} missing", missing.join(", ")), "run vmhop as root (sudo)"),
@@ -124,7 +132,14 @@ pub fn programs(trials: Option<&Result<Vec<Trial>, String>>) -> [Check; 2] {
     };
     let loaded = |needed, ok, found: String| {
         let why = "the hops of a program that the kernel refuses are not measured";
-        check("programs", needed, ok, found, why, "report the kernel's words (vmhop -vv doctor) with its version")
+        check(
+            "programs",
+            needed,
+            ok,
+            found,
+            why,
+            "report the kernel's words (vmhop -vv doctor) with its version",
+        )
     };
     let trials = match trials {
         None => return [ring(None, "not checked"), loaded(true, None, "not checked".to_owned())],

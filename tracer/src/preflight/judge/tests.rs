@@ -66,11 +66,7 @@ fn the_administrators_capability_includes_those_of_bpf() {
 
 #[test]
 fn what_cannot_be_known_is_neither_good_nor_bad() {
-    for unknown in [
-        kernel("unknown"),
-        jit(None),
-        vms(Err("needs root")),
-    ] {
+    for unknown in [kernel("unknown"), jit(None), vms(Err("needs root"))] {
         assert_eq!(unknown.ok, None, "{unknown:?}");
         assert!(!unknown.prevents());
     }
