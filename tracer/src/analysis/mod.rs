@@ -10,7 +10,7 @@ use tracer_common::hop::Hop;
 use crate::{
     correlate::{
         Correlator, Limits,
-        exchange::Exchanger,
+        exchange::{Exchange, Exchanger},
         threads::Threads,
     },
     latency::LatencyBook,
@@ -40,6 +40,17 @@ struct Books {
 /// # Errors
 /// The recording cannot be read, or was damaged. One that was cut off is no error: the report says so.
 pub fn analyse(reader: &mut RecordReader) -> Result<Report, ReadError> {
+    analyse_each(reader, &mut |_| {})
+}
+
+/// As [`analyse`], and shows each exchange to `visit`, in the order of the answers.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_each(
+    reader: &mut RecordReader,
+    visit: &mut dyn FnMut(&Exchange),
+) -> Result<Report, ReadError> {
     let header = reader.header().clone();
     let served = served_hops(&header);
     let mut correlator = correlator_for(&header, &served);
@@ -51,12 +62,12 @@ pub fn analyse(reader: &mut RecordReader) -> Result<Report, ReadError> {
             Item::Event(event) => {
                 books.timed(event.time_ns);
                 correlator.push(event);
-                books.collect(&mut correlator);
+                books.collect(&mut correlator, visit);
             }
         }
     }
     correlator.finish();
-    books.collect(&mut correlator);
+    books.collect(&mut correlator, visit);
     books.exchanger.finish();
     let mut report = rows::lay_out(&header, &books, &correlator, !reader.truncated());
     let mut found: Vec<String> = Vec::new();
@@ -112,13 +123,14 @@ impl Books {
     }
 
     /// Enters the passages that are over, and the exchanges that they complete.
-    fn collect(&mut self, correlator: &mut Correlator) {
+    fn collect(&mut self, correlator: &mut Correlator, visit: &mut dyn FnMut(&Exchange)) {
         while let Some(passage) = correlator.poll() {
             self.loss.passage(&passage);
             self.latency.passage(&passage);
             self.exchanger.push(&passage);
             while let Some(exchange) = self.exchanger.poll() {
                 self.latency.exchange(&exchange);
+                visit(&exchange);
             }
         }
     }
