@@ -76,8 +76,8 @@ impl Clause {
     /// Whether all tests pass.
     #[inline(always)]
     pub fn passes(&self, frame: &Frame) -> bool {
-        let ethertype = self.ethertype == 0
-            || (self.ethertype == frame.ethertype as u32) != (self.ethertype_negate != 0);
+        let ethertype =
+            self.ethertype == 0 || (self.ethertype == frame.ethertype as u32) != (self.ethertype_negate != 0);
         let protocol = self.protocol == ANY_PROTOCOL
             || (frame.version != 0 && self.protocol == frame.protocol as u32) != (self.protocol_negate != 0);
         ethertype

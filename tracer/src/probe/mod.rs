@@ -89,7 +89,10 @@ impl Probe {
     }
 
     fn attach_one(&mut self, program: &Program, btf: &Btf) -> Result<()> {
-        let loaded = self.ebpf.program_mut(program.name).with_context(|| format!("the BPF object has no program {}", program.name))?;
+        let loaded = self
+            .ebpf
+            .program_mut(program.name)
+            .with_context(|| format!("the BPF object has no program {}", program.name))?;
         match program.attach {
             Attach::TpBtf(tracepoint) => {
                 let loaded: &mut BtfTracePoint = loaded.try_into()?;
