@@ -1,3 +1,5 @@
 //! Shared helpers of the integration tests.
 
+pub mod host;
 pub mod lab;
+pub mod vmhop;

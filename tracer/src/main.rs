@@ -1,26 +1,52 @@
-//! The binary `vmhop`.
+//! The binary `vmhop`: from the command line to a command, its messages and its exit code.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, Write},
     process::ExitCode,
 };
 
-use clap::Parser;
-use tracer::lab::{self, LabCommand};
-
-/// Says where a VM's frames spend their time
-#[derive(Parser)]
-enum Command {
-    /// A VM to try vmhop on: a guest on a tap and a bridge, a NIC, a wire and a peer, made from nothing
-    #[command(subcommand)]
-    Lab(LabCommand),
-}
+use clap::Parser as _;
+use log::LevelFilter;
+use tracer::{
+    cli::{Cli, Command},
+    commands,
+    failure::Failure,
+    lab,
+};
 
 fn main() -> ExitCode {
-    let Command::Lab(command) = Command::parse();
-    lab::run(command, &mut io::stdout()).unwrap_or_else(|error| {
-        // A closed standard error leaves nobody to tell.
-        let _ = writeln!(io::stderr(), "vmhop: {error:#}");
-        ExitCode::FAILURE
+    let cli = Cli::parse();
+    start_log(cli.verbose);
+    run(cli, &mut io::stdout().lock()).unwrap_or_else(|failure| {
+        if !failure.is_broken_pipe() {
+            // Where standard error is closed as well there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "vmhop: {failure}");
+        }
+        failure.exit_code()
     })
+}
+
+fn run(cli: Cli, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Doctor(args) => commands::doctor(&args, out),
+        Command::Topology(args) => commands::topology(&args, out),
+        Command::Record(args) => commands::record(&args, cli.verbose, out),
+        Command::Report(args) => commands::report(&args, out),
+        Command::Lab(command) => lab::run(command, out).map_err(Failure::Run),
+    }
+}
+
+/// Messages go to standard error, in the same form as errors.
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        2 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let mut log = env_logger::Builder::new();
+    log.format(|out, record| {
+        writeln!(out, "vmhop: {}: {}", record.level().as_str().to_lowercase(), record.args())
+    });
+    log.filter_level(level).init();
 }

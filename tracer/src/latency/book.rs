@@ -9,13 +9,13 @@ use crate::{
         Passage, Stamp,
         exchange::{Exchange, ExchangeKind, Initiator},
     },
-    latency::{Layer, Stats, charge, charge_turn},
+    latency::{Layer, Stats, charge, charge_turn, is_inward},
 };
 
 /// Two neighbouring hops. `turn` is the step from a question's passage to its answer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// Place on the way, for the order of rows: the index of the span in the first passage that had it.
+    /// Earlier hop.
     pub from: Hop,
     /// Later hop.
     pub to: Hop,
@@ -24,6 +24,12 @@ pub struct Span {
 }
 
 impl Span {
+    /// Whether it lies on the way into a guest.
+    pub fn is_inward(&self) -> bool {
+        let arrives = matches!(self.from, Hop::NicHw | Hop::NicIrq | Hop::NicRx | Hop::NicStack);
+        arrives || is_inward(self.from) || is_inward(self.to)
+    }
+
     /// What it is charged to.
     pub fn layer(&self) -> Layer {
         if self.turn { charge_turn(self.from, self.to) } else { charge(self.from, self.to) }
@@ -56,8 +62,7 @@ impl LatencyBook {
     /// Enters a passage.
     pub fn passage(&mut self, passage: &Passage) {
         // A branch shares its parent's hops; only what is its own counts.
-        let first_own =
-            if passage.branch { passage.stamps.len().saturating_sub(own_hops(passage) + 1) } else { 0 };
+        let first_own = if passage.branch { passage.stamps.len().saturating_sub(own_hops(passage) + 1) } else { 0 };
         for pair in passage.stamps[first_own..].windows(2) {
             let span = Span { from: pair[0].hop, to: pair[1].hop, turn: false };
             self.segments.entry(span).or_default().record(pair[0].time_ns, pair[1].time_ns);
@@ -98,8 +103,7 @@ impl GroupBook {
     /// Spans in the order of the way.
     pub fn ordered(&self) -> Vec<(Span, &Stats)> {
         let mut rows: Vec<_> = self.spans.iter().map(|(span, stats)| (*span, stats)).collect();
-        let place =
-            |span: &Span| self.places.get(span).map_or(0.0, |(sum, count)| *sum as f64 / *count as f64);
+        let place = |span: &Span| self.places.get(span).map_or(0.0, |(sum, count)| *sum as f64 / *count as f64);
         rows.sort_by(|(left, _), (right, _)| place(left).total_cmp(&place(right)).then(left.cmp(right)));
         rows
     }

@@ -5,6 +5,7 @@
 
 mod cost;
 mod targets;
+mod trial;
 mod xdp;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -15,6 +16,7 @@ use aya::{
 };
 pub use cost::CostMeter;
 pub use targets::Targets;
+pub use trial::{Trial, try_load};
 use tracer_common::{
     config::{Offsets, Settings},
     event::ABI_VERSION,
@@ -89,10 +91,7 @@ impl Probe {
     }
 
     fn attach_one(&mut self, program: &Program, btf: &Btf) -> Result<()> {
-        let loaded = self
-            .ebpf
-            .program_mut(program.name)
-            .with_context(|| format!("the BPF object has no program {}", program.name))?;
+        let loaded = self.ebpf.program_mut(program.name).with_context(|| format!("the BPF object has no program {}", program.name))?;
         match program.attach {
             Attach::TpBtf(tracepoint) => {
                 let loaded: &mut BtfTracePoint = loaded.try_into()?;

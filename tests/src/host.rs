@@ -1,4 +1,9 @@
 //! Namespaces, devices and processes made for a test, and removed with it, also when it fails.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test's helpers fail the test and print skips"
+)]
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -51,10 +56,12 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
 
 /// A named network namespace.
 pub struct Netns {
+    /// Its name under /run/netns.
     pub name: String,
 }
 
 impl Netns {
+    /// Makes one, with its loopback up.
     pub fn new(what: &str) -> Self {
         let netns = Self { name: unique(what) };
         run(&format!("ip netns add {}", netns.name));
@@ -67,10 +74,12 @@ impl Netns {
         run(&format!("ip -n {} {command}", self.name))
     }
 
+    /// Its file.
     pub fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
     }
 
+    /// Its inode number.
     pub fn inode(&self) -> u32 {
         std::os::unix::fs::MetadataExt::ino(&fs::metadata(self.path()).unwrap()) as u32
     }
@@ -99,6 +108,7 @@ impl Netns {
         })
     }
 
+    /// Does some work in a thread that has entered it.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let namespace = File::open(self.path()).unwrap();
         std::thread::scope(|scope| {
@@ -159,6 +169,7 @@ impl Holder {
         Self::new("qemu-system-x86_64", &["-name", &guest], first, second)
     }
 
+    /// Its process ID.
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
     }

@@ -1,15 +1,9 @@
 //! Discovery on this kernel: namespaces, taps and links made for the test, found by the library.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test's helpers fail the test and print skips"
-)]
-
-mod host;
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use std::{fs::OpenOptions, os::fd::OwnedFd, process::Command};
 
-use host::{Holder, Netns, able, eventually, run, unique};
+use tests::host::{Holder, Netns, able, eventually, run, unique};
 use tracer::topology::{
     Device, DeviceKind, Gone, Namespace, SelectError, SwitchKind, Tap, ThreadRole, Topology, Vm, Vmm, Watch,
     device,

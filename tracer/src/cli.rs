@@ -1,0 +1,156 @@
+//! What was typed: the commands and their options, and the help that teaches them.
+//!
+//! Not in here: what the words mean. Options are kept as typed and validated in `config`, so that a wrong one
+//! is answered in the same words and on one line, wherever it is found.
+
+mod help;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::{lab::LabCommand, plan::XdpMode};
+
+/// Where does a VM's frame spend its time?
+#[derive(Clone, Debug, Parser)]
+#[command(name = "vmhop", version, long_about = help::ABOUT, after_help = help::EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// Say more on standard error: -v what is done, -vv what is decided on the way, -vvv everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Show what this host can trace, hop by hop, and what is missing
+    #[command(long_about = help::DOCTOR, after_help = help::DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Show the VMs of this host and the path behind each of their taps
+    #[command(long_about = help::TOPOLOGY, after_help = help::TOPOLOGY_EXAMPLES)]
+    Topology(TopologyArgs),
+    /// Record the way of each frame, then report where it spent its time
+    #[command(long_about = help::RECORD, after_help = help::RECORD_EXAMPLES)]
+    Record(RecordArgs),
+    /// Report from a recording
+    #[command(long_about = help::REPORT, after_help = help::REPORT_EXAMPLES)]
+    Report(ReportArgs),
+    /// A VM to try vmhop on: a guest on a tap and a bridge, a NIC, a wire and a peer, made from nothing
+    #[command(subcommand)]
+    Lab(LabCommand),
+}
+
+/// `vmhop doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Write JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vmhop topology`.
+#[derive(Clone, Debug, Args)]
+pub struct TopologyArgs {
+    /// Write JSON instead of a tree
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vmhop record`.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// VM to trace, by its name, its VMM's PID or one of its taps; may be repeated [default: all VMs]
+    #[arg(long = "vm", value_name = "NAME|PID|TAP")]
+    pub vms: Vec<String>,
+    /// NIC behind the taps, where the one that was found is not it; may be repeated
+    ///
+    /// The name is looked up in the network namespace of each traced tap. By default the NIC is the port of
+    /// the tap's bridge that is no tap, else the device of the default route: see `vmhop topology`.
+    #[arg(long = "nic", value_name = "IF")]
+    pub nics: Vec<String>,
+    /// Trace only frames that match, in tcpdump's words: 'icmp and host 192.0.2.1' [default: every frame]
+    ///
+    /// The kernel evaluates it, so that what does not match costs next to nothing. Known are ip, ip6, arp,
+    /// icmp, icmp6, tcp, udp, [src|dst] host, net and port, and, or, not and parentheses.
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
+    /// Stop after this time: 500ms, 10s, 2m [default: when CMD ends, else at Ctrl-C]
+    #[arg(long, value_name = "D")]
+    pub duration: Option<String>,
+    /// File to record to [default: vmhop-YYYYMMDD-HHMMSS.vmhop, by UTC, in this folder]
+    ///
+    /// An existing recording is written over; another existing file only with --force.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write over FILE even if it is no recording
+    #[arg(long)]
+    pub force: bool,
+    /// How XDP programs are used on taps and NICs; a program that is on a device already is never replaced
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = XdpMode::Auto)]
+    pub xdp: XdpMode,
+    /// Size of the ring between the kernel and vmhop, a power of two: 4MiB, 256MiB
+    ///
+    /// Events that find it full are lost; the report counts them by hop. A busier host needs a larger one.
+    #[arg(long, value_name = "SIZE", default_value = "32MiB")]
+    pub ring_size: String,
+    /// Write the report at the end as JSON, as `vmhop report --format json` does
+    #[arg(long)]
+    pub json: bool,
+    /// Command to run meanwhile; the recording ends with it
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `vmhop report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// File to write to [default: standard output]
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+}
+
+/// What a report looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for a person.
+    #[default]
+    Text,
+    /// Schema vmhop.report/1, for a program.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_to_run_keeps_its_own_options() {
+        let typed = ["vmhop", "record", "--vm", "lab", "-o", "a.vmhop", "--", "ping", "-c", "3", "--", "x"];
+        let Command::Record(args) = Cli::parse_from(typed).command else { panic!("another command") };
+        assert_eq!(args.vms, ["lab"]);
+        assert_eq!(args.command, ["ping", "-c", "3", "--", "x"]);
+        assert_eq!(args.ring_size, "32MiB");
+    }
+
+    #[test]
+    fn verbosity_is_taken_before_and_behind_the_command() {
+        assert_eq!(Cli::parse_from(["vmhop", "-v", "topology"]).verbose, 1);
+        assert_eq!(Cli::parse_from(["vmhop", "topology", "-vv"]).verbose, 2);
+    }
+}

@@ -1,0 +1,107 @@
+//! The longer texts of the help. Nothing but text.
+
+/// `vmhop --help`.
+pub(super) const ABOUT: &str = "\
+Where does a VM's frame spend its time?
+
+vmhop stamps every Ethernet frame of a VM as it passes the layers of this host, on its real traffic, and splits \
+the time into VMM, virtual network, host stack, NIC and wire. The parts add up to the whole, and what could not \
+be measured is shown as such. No frame is changed, held up or dropped.";
+
+/// Below `vmhop --help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  vmhop doctor                        what can this host trace, and what is missing?
+  vmhop topology                      which VMs are there, and what lies behind their taps?
+  vmhop record --duration 10s         trace all VMs for ten seconds, then report
+  vmhop report vmhop-20300101-120000.vmhop
+                                      the same report again, without root
+
+Exit status:
+  0  done
+  1  something went wrong on the way, or nothing was seen; what was recorded is kept
+  2  it could not start: wrong usage, missing permissions, no such VM or file";
+
+/// `vmhop doctor --help`.
+pub(super) const DOCTOR: &str = "\
+Show what this host can trace, hop by hop, and what is missing
+
+A hop is a point that a frame passes, such as tap.rx, where it enters the host's network stack. For each hop \
+doctor names the kernel hook that serves it, or says why none does and what would help. It asks the kernel to \
+load each program, and attaches none. The plan is for the VMs that run now; without one, for a VM on KVM behind \
+a NIC of hardware.
+
+An ordinary user is shown what can be found out without root.";
+
+/// Below `vmhop doctor --help`.
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  sudo vmhop doctor
+  vmhop doctor --json | jq '.checks[] | select(.ok == false)'
+                                      what is missing; `ok` is null where it could not be checked
+
+Exit status:
+  0  this host can record
+  2  it cannot: a needed check has failed";
+
+/// `vmhop topology --help`.
+pub(super) const TOPOLOGY: &str = "\
+Show the VMs of this host and the path behind each of their taps
+
+A VM is a process that holds a tap: QEMU, Firecracker, Cloud Hypervisor or any other. Its taps are found in \
+whichever network namespace they are, and behind each of them its bridge, Open vSwitch, lower device or route, \
+and the NIC where frames leave the host. Nothing is changed. Needs root.";
+
+/// Below `vmhop topology --help`.
+pub(super) const TOPOLOGY_EXAMPLES: &str = "\
+Examples:
+  sudo vmhop topology
+  sudo vmhop topology --json | jq -r '.vms[] | \"\\(.pid) \\(.name)\"'
+
+Exit status:
+  0  done, also where there is no VM
+  2  it could not start: missing permissions";
+
+/// `vmhop record --help`.
+pub(super) const RECORD: &str = "\
+Record the way of each frame, then report where it spent its time
+
+Records until the command has ended, the time is over, or Ctrl-C, whichever comes first. A line on the terminal \
+counts frames, events and losses meanwhile; the report follows on standard output. The recording holds digests \
+of headers and the addresses of flows, no payload; it is readable up to its last batch even after a crash. \
+Needs root. Whatever ends vmhop, the kernel removes its programs.";
+
+/// Below `vmhop record --help`.
+pub(super) const RECORD_EXAMPLES: &str = "\
+Examples:
+  sudo vmhop record --vm web1 --duration 10s
+  sudo vmhop record --vm tap0 --filter 'icmp and host 192.0.2.2' -- ping -c 100 192.0.2.2
+  sudo vmhop record --vm 4242 --nic eth0 -o download.vmhop
+                                      until Ctrl-C, with eth0 as the NIC behind the VM
+  sudo vmhop record --duration 1m --json > report.json
+
+Exit status:
+  0  done
+  1  something went wrong while recording (a VM or device went away, the disk is full),
+     or no frame was seen; what was recorded is kept
+  2  it could not start: wrong usage, missing permissions, no such VM or NIC, no BTF";
+
+/// `vmhop report --help`.
+pub(super) const REPORT: &str = "\
+Report from a recording
+
+Needs neither root nor the host of the recording. As text: the path, the layers with their mean and share, the \
+segments with their percentiles, coverage of each hop, losses, what measuring cost, and warnings. As JSON: \
+schema vmhop.report/1.";
+
+/// Below `vmhop report --help`.
+pub(super) const REPORT_EXAMPLES: &str = "\
+Examples:
+  vmhop report download.vmhop
+  vmhop report download.vmhop --format json | jq '.layers[] | {layer, mean_ns}'
+  vmhop report download.vmhop --format json -o report.json
+
+Exit status:
+  0  done
+  1  the recording holds nothing, is cut off, or the report could not be written
+  2  there is no such file, or it is no recording of this version";

@@ -1,0 +1,112 @@
+//! From what was typed to what will be done: validated, with the VMs and devices found.
+//!
+//! Not in here: whether this host can record at all (`preflight`), which hooks are used (`plan`).
+
+mod output;
+mod select;
+mod size;
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use tracer_common::filter::Clause;
+
+use crate::{
+    cli::RecordArgs,
+    plan::XdpMode,
+    preflight,
+    topology::{Topology, Vm},
+};
+
+/// A recording to make.
+#[derive(Clone, Debug)]
+pub struct RecordConfig {
+    /// The VMs to trace; with `--nic`, the NICs of their taps are those named.
+    pub vms: Vec<Vm>,
+    /// All VMs of the host, as found.
+    pub topology: Topology,
+    /// The filter: as typed, empty for none, and as the kernel evaluates it.
+    pub filter: (String, Vec<Clause>),
+    /// When to stop; none for at the command's end or an interrupt.
+    pub duration: Option<Duration>,
+    /// Where to record to.
+    pub output: PathBuf,
+    /// How XDP programs are used.
+    pub xdp: XdpMode,
+    /// Bytes of the ring buffer: a power of two and a multiple of the page.
+    pub ring_bytes: u32,
+    /// The command to run meanwhile, its arguments behind it; empty for none.
+    pub command: Vec<OsString>,
+    /// Whether the report at the end is JSON.
+    pub json: bool,
+    /// How often `-v` was given.
+    pub verbose: u8,
+}
+
+impl RecordConfig {
+    /// Validates what was typed and finds what it names on this host: first the words, then whether the host
+    /// can record, then the VMs.
+    ///
+    /// # Errors
+    /// A word that means nothing, a host that cannot record, a VM or device that does not exist; each with its
+    /// remedy.
+    pub fn from_args(args: &RecordArgs, verbose: u8) -> Result<RecordConfig> {
+        let typed = Typed::parse(args)?;
+        preflight::require()?;
+        let topology = Topology::discover()?;
+        let mut vms = select::vms(&topology, &args.vms)?;
+        select::use_nics(&mut vms, &args.nics)?;
+        let Typed { filter, duration, output, ring_bytes } = typed;
+        let (xdp, command, json) = (args.xdp, args.command.clone(), args.json);
+        Ok(RecordConfig { vms, topology, filter, duration, output, xdp, ring_bytes, command, json, verbose })
+    }
+}
+
+/// What can be validated without looking at the host's VMs.
+#[derive(Debug)]
+struct Typed {
+    filter: (String, Vec<Clause>),
+    duration: Option<Duration>,
+    output: PathBuf,
+    ring_bytes: u32,
+}
+
+impl Typed {
+    fn parse(args: &RecordArgs) -> Result<Typed> {
+        Ok(Typed {
+            filter: filter(args.filter.as_deref())?,
+            duration: args.duration.as_deref().map(duration).transpose()?,
+            ring_bytes: size::ring_bytes(&args.ring_size)?,
+            output: output::choose(args.output.as_deref(), args.force)?,
+        })
+    }
+}
+
+/// Reads `--filter`. The one place that knows the filter's parser.
+fn filter(typed: Option<&str>) -> Result<(String, Vec<Clause>)> {
+    let Some(text) = typed else { return Ok((String::new(), Vec::new())) };
+    let filter = crate::filter::parse(text)?;
+    Ok((filter.text, filter.clauses))
+}
+
+fn duration(typed: &str) -> Result<Duration> {
+    let duration = humantime::parse_duration(typed)
+        .with_context(|| format!("--duration `{typed}` is no duration, such as 500ms, 10s or 2m"))?;
+    ensure!(!duration.is_zero(), "--duration `{typed}` records nothing: give 500ms, 10s, 2m");
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_needs_its_unit_and_some_length() {
+        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(duration("2m").unwrap(), Duration::from_secs(120));
+        for wrong in ["10", "ten", "", "-1s", "0s", "10 parsecs"] {
+            let error = format!("{:#}", duration(wrong).unwrap_err());
+            assert!(error.starts_with(&format!("--duration `{wrong}`")) && error.contains("10s"), "{error}");
+        }
+    }
+}
