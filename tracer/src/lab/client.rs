@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail};
 use nix::{
     fcntl::{Flock, FlockArg},
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::Signal,
 };
 
 use super::{
@@ -101,11 +102,11 @@ impl Client {
         }
         let interrupts = Interrupts::catch()?;
         wire::encode(self.session, Kind::Run, &words, &mut self.pending);
-        let mut reads_input = input;
         if !input {
             wire::encode(self.session, Kind::Stdin, b"", &mut self.pending);
         }
-        let mut interrupted: Option<(Instant, u8)> = None;
+        let mut reads_input = input;
+        let mut grace = None;
         loop {
             self.transfer()?;
             while let Some(frame) = self.decoder.next() {
@@ -114,31 +115,38 @@ impl Client {
                 }
             }
             if let Some(signal) = interrupts.next() {
-                let number = signal as u8;
-                // The second time the user means it.
-                if interrupted.is_some() {
-                    return Ok(128 + number);
+                if grace.is_some() {
+                    // The second time the user means it. Hanging up lets the agent kill the command.
+                    return Ok(exit_code(signal));
                 }
-                wire::encode(self.session, Kind::Signal, &[number], &mut self.pending);
-                interrupted = Some((Instant::now() + GRACE, number));
-                continue;
-            }
-            let left =
-                interrupted.map(|(end, number)| (end.saturating_duration_since(Instant::now()), number));
-            if let Some((Duration::ZERO, number)) = left {
-                // Hanging up lets the agent kill the command.
-                return Ok(128 + number);
-            }
-            let stdin = io::stdin();
-            let mut fds = vec![self.poll_fd(), PollFd::new(interrupts.as_fd(), PollFlags::POLLIN)];
-            if reads_input && self.pending.is_empty() {
-                fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
-            }
-            wait(&mut fds, left.map(|(left, _)| left))?;
-            if fds.get(2).is_some_and(|fd| fd.any() == Some(true)) {
-                reads_input = self.pass_input(stdin.as_fd())?;
+                wire::encode(self.session, Kind::Signal, &[signal as u8], &mut self.pending);
+                grace = Some((Instant::now() + GRACE, signal));
+            } else if let Some((_, signal)) = grace.filter(|(end, _)| *end <= Instant::now()) {
+                return Ok(exit_code(signal));
+            } else {
+                reads_input = self.await_more(&interrupts, reads_input, grace.map(|(end, _)| end))?;
             }
         }
+    }
+
+    /// Waits for the guest, a signal, input, or `end`; passes input on and says whether there may be more.
+    fn await_more(
+        &mut self,
+        interrupts: &Interrupts,
+        input: bool,
+        end: Option<Instant>,
+    ) -> anyhow::Result<bool> {
+        let stdin = io::stdin();
+        let mut fds = vec![self.poll_fd(), PollFd::new(interrupts.as_fd(), PollFlags::POLLIN)];
+        // Input piles up on its own side of the pipe, not here.
+        if input && self.pending.is_empty() {
+            fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+        }
+        wait(&mut fds, end.map(|end| end.saturating_duration_since(Instant::now())))?;
+        if fds.get(2).is_some_and(|fd| fd.any() == Some(true)) {
+            return self.pass_input(stdin.as_fd());
+        }
+        Ok(input)
     }
 
     /// Reads a piece of input and passes it on; says whether there may be more.
@@ -192,6 +200,11 @@ fn deliver(frame: &Frame, out: &mut dyn Write) -> io::Result<Option<u8>> {
         Kind::Hello | Kind::Run | Kind::Stdin | Kind::Signal | Kind::Ready => {}
     }
     Ok(None)
+}
+
+/// The code that a shell gives for a command that this signal has ended.
+fn exit_code(signal: Signal) -> u8 {
+    128 + signal as u8
 }
 
 fn wait(fds: &mut [PollFd<'_>], patience: Option<Duration>) -> anyhow::Result<()> {
