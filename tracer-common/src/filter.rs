@@ -1,7 +1,7 @@
 //! Which frames count: a disjunction of clauses, each a conjunction of tests, evaluated in the kernel on the
 //! headers that [`crate::frame`] has read. The words that people type are parsed in `tracer`, not here.
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Kind};
 
 /// Clauses that a filter may have.
 pub const MAX_CLAUSES: usize = 8;
@@ -41,34 +41,42 @@ pub struct PortTest {
     pub negate: u32,
 }
 
+/// Bits of [`Clause::ethertypes`]: which ethertypes, behind the VLAN tags, a clause lets pass.
+pub const ETHERTYPE_IP: u32 = 1;
+/// See [`ETHERTYPE_IP`].
+pub const ETHERTYPE_IP6: u32 = 2;
+/// See [`ETHERTYPE_IP`].
+pub const ETHERTYPE_ARP: u32 = 4;
+/// Any other ethertype. See [`ETHERTYPE_IP`].
+pub const ETHERTYPE_OTHER: u32 = 8;
+/// All of them. See [`ETHERTYPE_IP`].
+pub const ETHERTYPE_ANY: u32 = 15;
+
 /// Tests that must all pass.
+///
+/// Ethertypes and protocols are sets, not single values: so `not arp and not ip6`, `tcp or udp` and
+/// `not tcp and not udp` are one clause each, and the kernel tests a bit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clause {
-    /// Ethertype, or 0 for any.
-    pub ethertype: u32,
-    /// 1: any ethertype but this one.
-    pub ethertype_negate: u32,
-    /// IP protocol, or [`ANY_PROTOCOL`].
-    pub protocol: u32,
-    /// 1: any protocol but this one.
-    pub protocol_negate: u32,
+    /// Ethertypes that pass, bits [`ETHERTYPE_IP`] to [`ETHERTYPE_OTHER`].
+    pub ethertypes: u32,
+    /// 1: frames without a readable IP header pass the test of the protocol.
+    pub without_ip: u32,
+    /// IP protocols that pass: bit `protocol % 32` of word `protocol / 32`.
+    pub protocols: [u32; 8],
     /// Address tests.
     pub addresses: [AddressTest; MAX_TESTS],
     /// Port tests.
     pub ports: [PortTest; MAX_TESTS],
 }
 
-/// The protocol field of a clause that tests none (0 is a real protocol number).
-pub const ANY_PROTOCOL: u32 = 256;
-
 impl Clause {
     /// A clause that passes everything.
     pub const PASS: Clause = Clause {
-        ethertype: 0,
-        ethertype_negate: 0,
-        protocol: ANY_PROTOCOL,
-        protocol_negate: 0,
+        ethertypes: ETHERTYPE_ANY,
+        without_ip: 1,
+        protocols: [u32::MAX; 8],
         addresses: [AddressTest { address: [0; 4], mask: [0; 4], ends: 0, version: 0, negate: 0 }; MAX_TESTS],
         ports: [PortTest { port: 0, ends: 0, negate: 0 }; MAX_TESTS],
     };
@@ -76,16 +84,28 @@ impl Clause {
     /// Whether all tests pass.
     #[inline(always)]
     pub fn passes(&self, frame: &Frame) -> bool {
-        let ethertype = self.ethertype == 0
-            || (self.ethertype == frame.ethertype as u32) != (self.ethertype_negate != 0);
-        let protocol = self.protocol == ANY_PROTOCOL
-            || (frame.version != 0 && self.protocol == frame.protocol as u32) != (self.protocol_negate != 0);
-        ethertype
+        let protocol = if frame.version == 0 {
+            self.without_ip != 0
+        } else {
+            self.protocols[(frame.protocol >> 5) as usize] & (1 << (frame.protocol & 31)) != 0
+        };
+        self.ethertypes & ethertype_bit(frame.ethertype) != 0
             && protocol
             && self.addresses[0].passes(frame)
             && self.addresses[1].passes(frame)
             && self.ports[0].passes(frame)
             && self.ports[1].passes(frame)
+    }
+}
+
+/// The bit of an ethertype in [`Clause::ethertypes`].
+#[inline(always)]
+pub const fn ethertype_bit(ethertype: u16) -> u32 {
+    match ethertype {
+        0x0800 => ETHERTYPE_IP,
+        0x86dd => ETHERTYPE_IP6,
+        0x0806 => ETHERTYPE_ARP,
+        _ => ETHERTYPE_OTHER,
     }
 }
 
@@ -95,7 +115,9 @@ impl AddressTest {
         if self.ends == 0 {
             return true;
         }
-        let hit = frame.version as u32 == self.version
+        // ARP's sender and target count as IPv4 addresses, as they do for tcpdump.
+        let version = if matches!(frame.kind, Kind::Arp) { 4 } else { frame.version as u32 };
+        let hit = version == self.version
             && ((self.ends & SOURCE != 0 && self.matches(&frame.src))
                 || (self.ends & DESTINATION != 0 && self.matches(&frame.dst)));
         hit != (self.negate != 0)
@@ -121,4 +143,4 @@ impl PortTest {
     }
 }
 
-const _: () = assert!(size_of::<Clause>() == 16 + MAX_TESTS * (44 + 12));
+const _: () = assert!(size_of::<Clause>() == 40 + MAX_TESTS * (44 + 12));

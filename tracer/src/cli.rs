@@ -9,7 +9,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::plan::XdpMode;
+use crate::{lab::LabCommand, plan::XdpMode};
 
 /// Where does a VM's frame spend its time?
 #[derive(Clone, Debug, Parser)]
@@ -38,7 +38,9 @@ pub enum Command {
     /// Report from a recording
     #[command(long_about = help::REPORT, after_help = help::REPORT_EXAMPLES)]
     Report(ReportArgs),
-    // The lab's place: Lab { #[command(subcommand)] command: crate::lab::LabCommand },
+    /// A VM to try vmhop on: a guest on a tap and a bridge, a NIC, a wire and a peer, made from nothing
+    #[command(subcommand, after_help = help::LAB_EXAMPLES)]
+    Lab(LabCommand),
 }
 
 /// `vmhop doctor`.

@@ -85,8 +85,8 @@ impl Typed {
 /// Reads `--filter`. The one place that knows the filter's parser.
 fn filter(typed: Option<&str>) -> Result<(String, Vec<Clause>)> {
     let Some(text) = typed else { return Ok((String::new(), Vec::new())) };
-    // The parser's place: let filter = crate::filter::parse(text)?; Ok((filter.text, filter.clauses))
-    anyhow::bail!("--filter `{text}`: this build has no filters")
+    let filter = crate::filter::parse(text)?;
+    Ok((filter.text, filter.clauses))
 }
 
 fn duration(typed: &str) -> Result<Duration> {

@@ -1,18 +1,25 @@
 //! vmhop's library: from the topology of a host to the report of where its VMs' frames spend their time.
 
+pub mod analysis;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod correlate;
 pub mod decode;
 pub mod doctor;
 pub mod export;
 pub mod failure;
+pub mod filter;
 mod host;
 pub mod lab;
+pub mod latency;
+pub mod loss;
 pub mod plan;
 pub mod preflight;
 pub mod probe;
+pub mod record;
 pub mod recording;
 pub mod report;
+pub mod session;
 pub mod source;
 pub mod topology;

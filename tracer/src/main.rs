@@ -5,14 +5,13 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::anyhow;
 use clap::Parser as _;
 use log::LevelFilter;
 use tracer::{
     cli::{Cli, Command},
     commands,
-    config::RecordConfig,
     failure::Failure,
+    lab,
 };
 
 fn main() -> ExitCode {
@@ -31,13 +30,9 @@ fn run(cli: Cli, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Doctor(args) => commands::doctor(&args, out),
         Command::Topology(args) => commands::topology(&args, out),
-        Command::Record(args) => {
-            let _config = RecordConfig::from_args(&args, cli.verbose).map_err(Failure::Usage)?;
-            // The session's place: session::record(config).
-            Err(Failure::Run(anyhow!("this build does not record")))
-        }
-        // The report's place: report_command(&args, out).
-        Command::Report(_) => Err(Failure::Run(anyhow!("this build does not report"))),
+        Command::Record(args) => commands::record(&args, cli.verbose, out),
+        Command::Report(args) => commands::report(&args, out),
+        Command::Lab(command) => lab::run(command, out).map_err(Failure::Run),
     }
 }
 

@@ -76,7 +76,7 @@ pub struct PlannedHop {
 
 /// What a recording says from time to time, and at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "note")]
+#[serde(rename_all = "kebab-case")]
 pub enum Note {
     /// Addresses of a flow.
     Flow(Flow),

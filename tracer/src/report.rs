@@ -52,6 +52,8 @@ pub struct Recording {
     pub command: Vec<String>,
     /// Whether the recording was closed; false after a crash or a cut.
     pub complete: bool,
+    /// Whether something went wrong that ended it.
+    pub failed: bool,
     /// Why it ended: `command ended`, `interrupted`, `tap tap0 of VM lab went away`, …
     pub ended: Option<String>,
     /// Records read.
@@ -162,6 +164,9 @@ pub struct Group {
     pub unanswered: u64,
     /// Exchanges whose answer could belong to more than one question; left out of the figures.
     pub ambiguous: u64,
+    /// Exchanges whose question's driver was done with it only after the answer had come; its `nic.done` was left
+    /// out.
+    pub overtaken: u64,
     /// Mean total.
     pub mean_ns: Option<f64>,
     /// Median.
@@ -192,6 +197,8 @@ pub struct Passages {
     pub received: u64,
     /// From one traced guest to another.
     pub between_guests: u64,
+    /// Neither from nor to a traced guest: the host's own, or between ports that are not traced.
+    pub elsewhere: u64,
     /// Seen to their end.
     pub complete: u64,
     /// Dropped by the kernel.

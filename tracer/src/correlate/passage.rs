@@ -27,6 +27,10 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Every rule.
+    pub const ALL: &'static [Rule] =
+        &[Rule::Birth, Rule::Pointer, Rule::Head, Rule::Content, Rule::Range, Rule::Thread, Rule::Cpu];
+
     /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,1 +1,88 @@
-//! The lab: a QEMU guest, a bridge, a NIC and a peer in network namespaces of their own.
+//! The lab: a QEMU guest on a tap, a bridge, a NIC, a wire and a peer, in network namespaces of their own, so
+//! that nothing of it touches the machine's own network and several labs can stand side by side.
+//!
+//! The modules, from the name to the commands: `layout` (names, paths, addresses), `state` (what is recorded),
+//! `lock`; `tools` (other programs), `netns`, `network` (links), `kernel`, `elf`, `initramfs` (what the guest
+//! boots from), `qemu`, `peer`; `wire` (protocol of the serial port), `agent` and `session` (its end in the
+//! guest), `client` (its end here), `interrupts`; `boot`; and one module for each subcommand.
+//!
+//! Not in here: measuring. The lab knows nothing of the tracer, and the tracer sees a lab as any other VM.
+
+mod agent;
+mod boot;
+mod client;
+mod down;
+mod elf;
+mod exec;
+mod initramfs;
+mod interrupts;
+mod kernel;
+mod layout;
+mod lock;
+mod netns;
+mod network;
+mod peer;
+mod qemu;
+mod session;
+mod state;
+mod status;
+mod tools;
+mod up;
+mod wire;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Subcommand;
+use nix::unistd::geteuid;
+
+pub use self::{
+    down::DownArgs,
+    exec::{ExecArgs, Place},
+    status::StatusArgs,
+    up::{AccelChoice, UpArgs},
+};
+
+const DEFAULT_NAME: &str = "lab";
+
+/// A VM to try vmhop on: a guest on a tap and a bridge, a NIC, a wire and a peer, made from nothing
+#[derive(Debug, Clone, Subcommand)]
+pub enum LabCommand {
+    /// Make a lab and wait until its guest is ready
+    ///
+    /// Makes two network namespaces: vmhop-NAME-host with the bridge br0 (192.0.2.1), the tap tap0 and the NIC
+    /// nic0, and vmhop-NAME-peer at the other end of nic0's wire (192.0.2.3). A QEMU guest (192.0.2.2) sits
+    /// on the tap. Guest and peer answer ping and serve a file of 40,000,000 bytes, http://ADDRESS/40MB.
+    Up(UpArgs),
+    /// Remove a lab, whole or broken
+    Down(DownArgs),
+    /// Show which labs there are and whether they are whole
+    ///
+    /// With --name, ends with exit code 1 unless that lab is up.
+    Status(StatusArgs),
+    /// Run a command in the guest, on the peer or on the host side of a lab
+    ///
+    /// Its output and exit code are the command's own. For example:
+    /// vmhop lab exec peer -- ping -c 3 192.0.2.2
+    Exec(ExecArgs),
+    /// Run the commands of `lab exec guest`, inside the guest
+    #[command(hide = true)]
+    Agent {
+        /// Number of the serial port to serve
+        port: usize,
+    },
+}
+
+/// Does what `command` says; results go to `out`, progress to standard error.
+pub fn run(command: LabCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if !geteuid().is_root() {
+        writeln!(std::io::stderr(), "vmhop lab needs root, for namespaces and taps: run it with sudo")?;
+        return Ok(ExitCode::from(2));
+    }
+    match command {
+        LabCommand::Up(args) => up::run(&args, out),
+        LabCommand::Down(args) => down::run(&args, out),
+        LabCommand::Status(args) => status::run(&args, out),
+        LabCommand::Exec(args) => exec::run(&args, out),
+        LabCommand::Agent { port } => agent::run(port).map(|()| ExitCode::SUCCESS),
+    }
+}

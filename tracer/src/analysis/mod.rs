@@ -1,0 +1,125 @@
+//! From a recording to its report: runs the events through `correlate`, enters what comes out into the books of
+//! `latency` and `loss`, and lays the books out as a [`Report`]. Needs neither root nor the host it came from.
+
+mod rows;
+
+use std::collections::BTreeMap;
+
+use tracer_common::hop::Hop;
+
+use crate::{
+    correlate::{
+        Correlator, Limits,
+        exchange::Exchanger,
+        threads::Threads,
+    },
+    latency::LatencyBook,
+    loss::LossBook,
+    record::{Item, ReadError, RecordReader},
+    recording::{Counters, Header, Note},
+    report::Report,
+};
+
+/// Everything that a recording said, digested.
+struct Books {
+    latency: LatencyBook,
+    loss: LossBook,
+    exchanger: Exchanger,
+    counters: Counters,
+    notes: Vec<String>,
+    ended: Option<String>,
+    failed: bool,
+    records: u64,
+    events: u64,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+/// Reads a recording to its end and makes its report.
+///
+/// # Errors
+/// The recording cannot be read, or was damaged. One that was cut off is no error: the report says so.
+pub fn analyse(reader: &mut RecordReader) -> Result<Report, ReadError> {
+    let header = reader.header().clone();
+    let served = served_hops(&header);
+    let mut correlator = correlator_for(&header, &served);
+    let mut books = Books::new(&served);
+    for item in reader.by_ref() {
+        books.records += 1;
+        match item? {
+            Item::Note(note) => books.note(note),
+            Item::Event(event) => {
+                books.timed(event.time_ns);
+                correlator.push(event);
+                books.collect(&mut correlator);
+            }
+        }
+    }
+    correlator.finish();
+    books.collect(&mut correlator);
+    books.exchanger.finish();
+    let mut report = rows::lay_out(&header, &books, &correlator, !reader.truncated());
+    let mut found: Vec<String> = Vec::new();
+    found.extend(books.notes);
+    report.warnings = found;
+    Ok(report)
+}
+
+/// Hops that some hook serves.
+fn served_hops(header: &Header) -> Vec<Hop> {
+    let served = header.plan.iter().filter(|planned| !planned.hooks.is_empty());
+    served.filter_map(|planned| Hop::from_name(&planned.hop)).collect()
+}
+
+fn correlator_for(header: &Header, served: &[Hop]) -> Correlator {
+    let slots: BTreeMap<(u32, u32), u8> =
+        header.devices.iter().map(|entry| ((entry.device.netns, entry.device.ifindex), entry.slot)).collect();
+    let threads = Threads::new(&header.topology, |netns, ifindex| slots.get(&(netns, ifindex)).copied());
+    let waits_for_vcpu = served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter));
+    Correlator::new(Limits::default(), threads, header.topology.vms.len(), waits_for_vcpu)
+}
+
+impl Books {
+    fn new(served: &[Hop]) -> Books {
+        Books {
+            latency: LatencyBook::default(),
+            loss: LossBook::new(served),
+            exchanger: Exchanger::default(),
+            counters: Counters::default(),
+            notes: Vec::new(),
+            ended: None,
+            failed: false,
+            records: 0,
+            events: 0,
+            first_ns: u64::MAX,
+            last_ns: 0,
+        }
+    }
+
+    fn timed(&mut self, time_ns: u64) {
+        self.events += 1;
+        self.first_ns = self.first_ns.min(time_ns);
+        self.last_ns = self.last_ns.max(time_ns);
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Flow(_) => {}
+            Note::Counters(counters) => self.counters = counters,
+            Note::Warning { text } => self.notes.push(text),
+            Note::End { reason, failed } => (self.ended, self.failed) = (Some(reason), failed),
+        }
+    }
+
+    /// Enters the passages that are over, and the exchanges that they complete.
+    fn collect(&mut self, correlator: &mut Correlator) {
+        while let Some(passage) = correlator.poll() {
+            self.loss.passage(&passage);
+            self.latency.passage(&passage);
+            self.exchanger.push(&passage);
+            while let Some(exchange) = self.exchanger.poll() {
+                self.latency.exchange(&exchange);
+            }
+        }
+    }
+}

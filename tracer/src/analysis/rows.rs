@@ -1,0 +1,269 @@
+//! Laying out the books as the rows of a report. No arithmetic beyond means, shares and sums.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use tracer_common::hop::{Hook, Hop};
+
+use super::Books;
+use crate::{
+    correlate::{
+        Correlator, Rule, Side,
+        exchange::{ExchangeKind, Initiator, Tally},
+    },
+    latency::{GroupBook, Layer, Span, Stats},
+    loss::DropKey,
+    recording::{Header, PlannedHop},
+    report::{
+        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report, RuleCount, SCHEMA,
+        SegmentRow,
+    },
+};
+
+/// The report, its warnings still to come.
+pub(super) fn lay_out(header: &Header, books: &Books, correlator: &Correlator, complete: bool) -> Report {
+    let exchanges = exchanges(books);
+    Report {
+        schema: SCHEMA.to_owned(),
+        host: header.host.clone(),
+        recording: recording(header, books, complete),
+        topology: header.topology.clone(),
+        hops: header.plan.iter().filter_map(|planned| hop_row(planned, header, books, correlator)).collect(),
+        segments: segments(books),
+        layers: all_layers(books),
+        cost: cost(books, exchanges.count),
+        exchanges,
+        passages: books.loss.passages.clone(),
+        losses: losses(header, books, correlator),
+        warnings: Vec::new(),
+    }
+}
+
+fn recording(header: &Header, books: &Books, complete: bool) -> Recording {
+    let started = SystemTime::UNIX_EPOCH + Duration::from_nanos(header.started_unix_ns);
+    Recording {
+        started: humantime::format_rfc3339_seconds(started).to_string(),
+        duration_ns: books.last_ns.saturating_sub(books.first_ns),
+        vms: header.vms.clone(),
+        filter: header.filter.clone(),
+        command: header.command.clone(),
+        complete: complete && books.ended.is_some(),
+        failed: books.failed,
+        ended: books.ended.clone(),
+        events: books.records,
+    }
+}
+
+/// Hops whose events carry no header, so that a filter could not be applied to them in the kernel: of those only
+/// what was joined to a frame that passed the filter counts as seen.
+fn is_unfiltered(hop: Hop) -> bool {
+    matches!(hop, Hop::VmmKick | Hop::VmmWake | Hop::TapWrite | Hop::NicDone | Hop::VmmRead | Hop::VmmReadEnd)
+}
+
+fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Correlator) -> Option<HopRow> {
+    let hop = Hop::from_name(&planned.hop)?;
+    let at = hop as usize;
+    let loss = &books.loss;
+    let matched = loss.matched[at];
+    let seen = correlator.seen.events[at];
+    let expected = loss.expected[at];
+    let rule = |rule: &Rule| RuleCount {
+        rule: rule.name().to_owned(),
+        count: loss.rules.get(&(hop as u8, *rule)).copied().unwrap_or_default(),
+    };
+    Some(HopRow {
+        hop: planned.hop.clone(),
+        hook: serving_hook(planned, hop, books),
+        unserved: planned.unserved.clone(),
+        seen: if !header.filter.is_empty() && is_unfiltered(hop) { matched } else { seen },
+        matched,
+        ambiguous: correlator.seen.ambiguous[at],
+        lost: books.counters.lost.get(hop.name()).copied().unwrap_or_default(),
+        expected,
+        coverage: (expected > 0).then(|| loss.found[at] as f64 / expected as f64),
+        rules: Rule::ALL.iter().map(rule).filter(|count| count.count > 0).collect(),
+    })
+}
+
+/// The hook that served most of a hop's events; where there were none, the first planned.
+fn serving_hook(planned: &PlannedHop, hop: Hop, books: &Books) -> String {
+    let of_hop = books.loss.hooks.range((hop as u8, Hook::ALL[0])..).take_while(|((code, _), _)| *code == hop as u8);
+    let most = of_hop.max_by_key(|(_, count)| **count).map(|((_, hook), _)| hook.name().to_owned());
+    most.or_else(|| planned.hooks.first().cloned()).unwrap_or_default()
+}
+
+fn segment_row(span: Span, stats: &Stats) -> SegmentRow {
+    SegmentRow {
+        from: span.from.name().to_owned(),
+        to: span.to.name().to_owned(),
+        layer: span.layer().name().to_owned(),
+        count: stats.count(),
+        mean_ns: stats.mean_ns(),
+        p50_ns: stats.percentile_ns(50.0),
+        p90_ns: stats.percentile_ns(90.0),
+        p99_ns: stats.percentile_ns(99.0),
+        max_ns: stats.max_ns(),
+        negative: stats.negative,
+    }
+}
+
+/// All segments in the order of the way: out of the guest, the turns, into the guest.
+fn segments(books: &Books) -> Vec<SegmentRow> {
+    let mut spans: Vec<_> = books.latency.segments.iter().collect();
+    spans.sort_by_key(|(span, _)| (span.turn, span.is_inward(), span.from.stage(), span.to.stage(), **span));
+    spans.into_iter().map(|(span, stats)| segment_row(*span, stats)).collect()
+}
+
+fn layer_rows(sums: &BTreeMap<Layer, u128>, exchanges: u64) -> Vec<LayerRow> {
+    let total: u128 = sums.values().sum();
+    let row = |(layer, sum): (&Layer, &u128)| LayerRow {
+        layer: layer.name().to_owned(),
+        mean_ns: *sum as f64 / exchanges as f64,
+        share: if total == 0 { 0.0 } else { *sum as f64 / total as f64 },
+    };
+    sums.iter().map(row).collect()
+}
+
+fn all_layers(books: &Books) -> Vec<LayerRow> {
+    let mut sums: BTreeMap<Layer, u128> = BTreeMap::new();
+    for (layer, sum) in books.latency.groups.values().flat_map(GroupBook::layer_sums) {
+        *sums.entry(layer).or_default() += sum;
+    }
+    layer_rows(&sums, books.latency.totals.count())
+}
+
+fn residual(layers: &[LayerRow], count: u64) -> Option<f64> {
+    let unattributed = layers.iter().find(|row| row.layer == Layer::Unattributed.name());
+    (count > 0).then(|| unattributed.map_or(0.0, |row| row.mean_ns))
+}
+
+fn exchanges(books: &Books) -> Exchanges {
+    let totals = &books.latency.totals;
+    Exchanges {
+        count: totals.count(),
+        mean_ns: totals.mean_ns(),
+        p50_ns: totals.percentile_ns(50.0),
+        p90_ns: totals.percentile_ns(90.0),
+        p99_ns: totals.percentile_ns(99.0),
+        max_ns: totals.max_ns(),
+        residual_mean_ns: residual(&all_layers(books), totals.count()),
+        groups: groups(books),
+    }
+}
+
+/// The groups, and of kinds whose questions all stayed unanswered a row without figures.
+fn groups(books: &Books) -> Vec<Group> {
+    let mut keys: Vec<(ExchangeKind, Initiator)> = books.latency.groups.keys().copied().collect();
+    for (kind, side) in books.exchanger.tallies.keys() {
+        let initiator = initiator_of(*side);
+        if !keys.iter().any(|(known, who)| known == kind && matches_side(*who, *side)) {
+            keys.push((*kind, initiator));
+        }
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let empty = GroupBook::default();
+    let book = |key: &(ExchangeKind, Initiator)| books.latency.groups.get(key).unwrap_or(&empty);
+    keys.iter().map(|key| group(key.0, key.1, book(key), books)).collect()
+}
+
+/// Who asked, as far as the asking side alone tells.
+fn initiator_of(side: Side) -> Initiator {
+    match side {
+        Side::Guest(_) => Initiator::Guest,
+        Side::Wire(_) => Initiator::Peer,
+        Side::Host => Initiator::Host,
+    }
+}
+
+fn matches_side(initiator: Initiator, side: Side) -> bool {
+    match side {
+        Side::Guest(_) => matches!(initiator, Initiator::Guest | Initiator::GuestToGuest | Initiator::GuestToHost),
+        Side::Wire(_) => initiator == Initiator::Peer,
+        Side::Host => initiator == Initiator::Host,
+    }
+}
+
+fn group(kind: ExchangeKind, initiator: Initiator, book: &GroupBook, books: &Books) -> Group {
+    let totals = &book.totals;
+    let layers = layer_rows(&book.layer_sums(), totals.count());
+    let tally = tally(kind, initiator, books);
+    Group {
+        kind: kind.name().to_owned(),
+        initiator: initiator.name().to_owned(),
+        count: totals.count(),
+        unanswered: tally.unanswered,
+        ambiguous: tally.ambiguous,
+        overtaken: tally.overtaken,
+        mean_ns: totals.mean_ns(),
+        p50_ns: totals.percentile_ns(50.0),
+        p90_ns: totals.percentile_ns(90.0),
+        p99_ns: totals.percentile_ns(99.0),
+        max_ns: totals.max_ns(),
+        residual_mean_ns: residual(&layers, totals.count()),
+        layers,
+        segments: book.ordered().into_iter().map(|(span, stats)| segment_row(span, stats)).collect(),
+    }
+}
+
+/// Questions of the group's asking side. An unanswered question does not tell whom it asked, so groups that
+/// share a side share these counts: they stand with the side's first group.
+fn tally(kind: ExchangeKind, initiator: Initiator, books: &Books) -> Tally {
+    let mut sum = Tally::default();
+    if matches!(initiator, Initiator::GuestToGuest | Initiator::GuestToHost)
+        && books.latency.groups.contains_key(&(kind, Initiator::Guest))
+    {
+        return sum;
+    }
+    let of_side = |((of, side), _): &(&(ExchangeKind, Side), &Tally)| *of == kind && matches_side(initiator, *side);
+    for (_, tally) in books.exchanger.tallies.iter().filter(of_side) {
+        sum.unanswered += tally.unanswered;
+        sum.ambiguous += tally.ambiguous;
+        sum.overtaken += tally.overtaken;
+    }
+    sum
+}
+
+fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
+    let counters = &books.counters;
+    let ring: Vec<_> =
+        counters.lost.iter().map(|(hop, count)| HopCount { hop: hop.clone(), count: *count }).collect();
+    Losses {
+        ring_total: ring.iter().map(|row| row.count).sum(),
+        ring,
+        undecoded: counters.undecoded,
+        late: correlator.late(),
+        evicted: correlator.evicted,
+        drops: books.loss.drops.iter().map(|(key, count)| drop_row(header, key, *count)).collect(),
+    }
+}
+
+fn drop_row(header: &Header, &(after, device, reason): &DropKey, count: u64) -> Drop {
+    let device = header.devices.iter().find(|entry| Some(entry.slot) == device);
+    let unnamed = || if reason == 0 { "not reported".to_owned() } else { format!("reason {reason}") };
+    Drop {
+        after: after.name().to_owned(),
+        device: device.map(|entry| entry.device.name.clone()).unwrap_or_default(),
+        reason: header.drop_reasons.get(&reason).cloned().unwrap_or_else(unnamed),
+        count,
+    }
+}
+
+fn cost(books: &Books, exchanges: u64) -> Cost {
+    let counters = &books.counters;
+    let programs_ns = counters.programs.iter().map(|program| program.run_ns).sum::<u64>();
+    let share = |part: u64| if counters.wall_ns == 0 { 0.0 } else { part as f64 / counters.wall_ns as f64 };
+    let passages = books.loss.passages.count;
+    Cost {
+        programs: counters.programs.clone(),
+        programs_ns,
+        reader_cpu_ns: counters.reader_cpu_ns,
+        wall_ns: counters.wall_ns,
+        programs_share: share(programs_ns),
+        reader_share: share(counters.reader_cpu_ns),
+        events_per_exchange: (exchanges > 0).then(|| books.events as f64 / exchanges as f64),
+        programs_ns_per_passage: (passages > 0).then(|| programs_ns as f64 / passages as f64),
+    }
+}

@@ -1,0 +1,432 @@
+//! Correlation: from events to passages, and from passages to exchanges. Pure: no clock but the events' own,
+//! no I/O, memory bounded by [`Limits`]. The same events give the same passages, in whatever pieces they come.
+//!
+//! # The rules, in their order
+//! 1. **pointer**: an event of an `sk_buff` address whose life is open belongs to that passage, if its hop
+//!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Otherwise
+//!    the address was recycled: the old passage ends there, unfinished.
+//! 2. **head**: an unknown address whose `skb->head` is open is a clone that a flood made: a branch, which
+//!    shares its parent's hops so far.
+//! 3. **range**: an unknown address at the driver, whose bytes lie inside a TCP super-frame that was freed
+//!    between qdisc and driver, is one of its segments.
+//! 4. **content**: an XDP program saw the frame before it had an address; the next birth on that device with
+//!    the same digest is it. More than one waiting: paired in order, and counted as ambiguous.
+//! 5. **thread** and **cpu**: events that belong to no frame ([`threads`]).
+//!
+//! An event that no rule joins and that cannot begin a passage is counted as seen and not matched.
+
+pub mod exchange;
+mod open;
+mod order;
+mod passage;
+mod release;
+pub mod threads;
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+use tracer_common::{
+    frame::Kind,
+    hop::{HOP_SLOTS, Hook, Hop},
+};
+
+pub use self::passage::{End, Passage, Rule, Side, Stamp};
+use self::{
+    open::{Open, OpenTable, Segments},
+    order::Reorder,
+    release::Release,
+    threads::Threads,
+};
+use crate::decode::Event;
+
+/// Bounds of memory and patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Passages open at once; beyond, the oldest is given up.
+    pub open: usize,
+    /// Event time after which an open passage is given up, ns.
+    pub patience_ns: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { open: 1 << 18, patience_ns: 30_000_000_000 }
+    }
+}
+
+/// How long after its copy into the guest a frame may wait for a vCPU, ns of event time.
+const ENTER_WITHIN_NS: u64 = 50_000_000;
+/// How long an XDP program's sight of a frame waits for the frame's birth, ns of event time.
+const CONTENT_WITHIN_NS: u64 = 1_000_000_000;
+
+/// What was seen at each hop, indexed by `Hop as usize`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Events.
+    pub events: [u64; HOP_SLOTS],
+    /// Events that could have belonged to more than one passage.
+    pub ambiguous: [u64; HOP_SLOTS],
+}
+
+/// The state machine.
+pub struct Correlator {
+    limits: Limits,
+    order: Reorder,
+    threads: Threads,
+    release: Release,
+    open: OpenTable,
+    /// XDP's sights by device and digest, oldest first.
+    content: FxHashMap<(u8, u64), VecDeque<Event>>,
+    /// Super-frames that were segmented, by flow.
+    segmented: FxHashMap<u64, Vec<(usize, u64)>>,
+    /// By VM: passages copied into the guest that no vCPU has taken yet.
+    copied: Vec<Vec<(usize, u64)>>,
+    waits_for_vcpu: bool,
+    now_ns: u64,
+    /// What was seen.
+    pub seen: Seen,
+    /// Passages given up because too many were open.
+    pub evicted: u64,
+}
+
+impl Correlator {
+    /// A correlator for a recording. `waits_for_vcpu` says that `vmm.irq` or `vcpu.enter` is served, so that a
+    /// passage is not over when the frame has been copied into the guest.
+    pub fn new(limits: Limits, threads: Threads, vms: usize, waits_for_vcpu: bool) -> Correlator {
+        Correlator {
+            limits,
+            order: Reorder::default(),
+            threads,
+            release: Release::default(),
+            open: OpenTable::default(),
+            content: FxHashMap::default(),
+            segmented: FxHashMap::default(),
+            copied: vec![Vec::new(); vms],
+            waits_for_vcpu,
+            now_ns: 0,
+            seen: Seen::default(),
+            evicted: 0,
+        }
+    }
+
+    /// Takes the next event, in the order in which the ring delivered it.
+    pub fn push(&mut self, event: Event) {
+        self.order.push(event);
+        while let Some(event) = self.order.pop() {
+            self.step(&event);
+        }
+    }
+
+    /// The next passage that is over, in the order of their beginnings.
+    pub fn poll(&mut self) -> Option<Passage> {
+        self.release.pop(self.now_ns)
+    }
+
+    /// Takes what is left as the end of the recording; [`Correlator::poll`] then gives the rest.
+    pub fn finish(&mut self) {
+        while let Some(event) = self.order.pop_any() {
+            self.step(&event);
+        }
+        for vm in 0..self.copied.len() {
+            self.guest_ran(vm);
+        }
+        while let Some((slot, _)) = self.open.oldest() {
+            self.close(slot, End::Unfinished);
+        }
+        self.now_ns = u64::MAX;
+    }
+
+    /// Events that came too late to be put in order.
+    pub fn late(&self) -> u64 {
+        self.order.late
+    }
+
+    fn step(&mut self, event: &Event) {
+        self.now_ns = self.now_ns.max(event.time_ns);
+        self.expire();
+        self.seen.events[event.hop as usize] += 1;
+        match event.hop {
+            Hop::VmmKick => {
+                self.guest_of(event.tid);
+                self.threads.remember(event);
+            }
+            Hop::TapWrite => {
+                self.guest_of(event.tid);
+                self.threads.remember(event);
+            }
+            Hop::VmmWake | Hop::NicIrq => self.threads.remember(event),
+            Hop::VmmIrq => self.interrupt(event),
+            Hop::VcpuEnter => self.enter(event),
+            Hop::SkbFree => self.free(event),
+            Hop::SkbDrop => self.dropped(event),
+            Hop::NicDone => self.transmitted(event),
+            Hop::VmmRead => self.read(event),
+            _ if event.hook == Hook::Xdp => self.sighted(event),
+            _ => self.frame(event),
+        }
+    }
+
+    /// Gives up what is too old or too much.
+    fn expire(&mut self) {
+        while let Some((slot, began_ns)) = self.open.oldest() {
+            if began_ns + self.limits.patience_ns > self.now_ns && self.open.len() <= self.limits.open {
+                break;
+            }
+            let full = self.open.len() > self.limits.open;
+            self.evicted += u64::from(full);
+            self.close(slot, if full { End::Evicted } else { End::Unfinished });
+        }
+    }
+
+    /// An event with a frame's content and address.
+    fn frame(&mut self, event: &Event) {
+        if let Some(slot) = self.open.by_skb(event.skb) {
+            let Some(open) = self.open.get_mut(slot) else { return };
+            if open.passage.time_at(event.hop).is_some() && open.fits(event) {
+                return;
+            }
+            if open.passage.last_hop().stage() < event.hop.stage() && open.fits(event) {
+                open.passage.add(event, Rule::Pointer);
+                return self.open.note_head(slot, event.head);
+            }
+            self.close(slot, End::Unfinished);
+        }
+        if matches!(event.hop, Hop::NicXmit) && self.segment(event) {
+            return;
+        }
+        if !self.branch(event) {
+            self.begin(event);
+        }
+    }
+
+    /// Begins a passage where a frame is born; anywhere else the event stays alone.
+    fn begin(&mut self, event: &Event) {
+        let births = [Hop::TapRx, Hop::NicRx, Hop::NicStack, Hop::NicQueue, Hop::TapQueue];
+        if !births.contains(&event.hop) {
+            return;
+        }
+        let mut passage = Passage::begin(event);
+        if let Some(sight) = self.claim_sight(event, &mut passage) {
+            passage.prepend(sight);
+        }
+        let before = match event.hop {
+            Hop::TapRx => self.threads.claim_write(event),
+            Hop::NicRx | Hop::NicStack => self.threads.claim_interrupt(event).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        passage.stamps.splice(0..0, before);
+        let start_ns = passage.start_ns();
+        let number = self.open.insert(Open::new(passage));
+        self.release.begin(number, start_ns);
+    }
+
+    /// A clone of an open frame goes another way than the original.
+    fn branch(&mut self, event: &Event) -> bool {
+        let Some(parent) = self.open.by_head(event.head) else { return false };
+        let Some(open) = self.open.get_mut(parent) else { return false };
+        let shared = |stamp: &&Stamp| stamp.hop.stage() < event.hop.stage();
+        let stamps: Vec<_> = open.passage.stamps.iter().filter(shared).copied().collect();
+        if stamps.is_empty() || !open.fits(event) {
+            return false;
+        }
+        open.branches += 1;
+        let mut passage = Passage { stamps, branch: true, ..open.passage.clone() };
+        passage.skb = event.skb;
+        passage.add(event, Rule::Head);
+        let number = self.open.insert(Open::new(passage));
+        self.release.begin(number, event.time_ns);
+        true
+    }
+
+    /// A segment of a super-frame reaches the driver.
+    fn segment(&mut self, event: &Event) -> bool {
+        if event.kind != Some(Kind::Tcp) {
+            return false;
+        }
+        let Some(candidates) = self.segmented.get(&event.flow) else { return false };
+        let holds = |&&(slot, number): &&(usize, u64)| {
+            self.open.is(slot, number) && self.open.get(slot).is_some_and(|open| open.holds(event))
+        };
+        let Some(&(slot, _)) = candidates.iter().find(holds) else { return false };
+        self.open.alias(slot, event.skb);
+        if let Some(open) = self.open.get_mut(slot) {
+            if open.passage.last_hop() == Hop::NicQueue {
+                open.passage.add(event, Rule::Range);
+            }
+            open.took_segment(event);
+        }
+        true
+    }
+
+    /// An XDP program saw a frame that has no address yet.
+    fn sighted(&mut self, event: &Event) {
+        let Some(device) = event.device else { return };
+        let waiting = self.content.entry((device, event.digest)).or_default();
+        while waiting.front().is_some_and(|old| old.time_ns + CONTENT_WITHIN_NS < event.time_ns) {
+            waiting.pop_front();
+        }
+        waiting.push_back(*event);
+        if self.content.len() > self.limits.open {
+            self.content.clear();
+        }
+    }
+
+    /// The XDP sight of a frame that is born now. It takes the place of a stamp of the same hop.
+    fn claim_sight(&mut self, event: &Event, passage: &mut Passage) -> Option<Stamp> {
+        let waiting = self.content.get_mut(&(event.device?, event.digest))?;
+        let several = waiting.len() > 1;
+        let sight = waiting.pop_front()?;
+        if waiting.is_empty() {
+            self.content.remove(&(event.device?, event.digest));
+        }
+        if several {
+            passage.ambiguous = true;
+            self.seen.ambiguous[sight.hop as usize] += 1;
+        }
+        passage.stamps.retain(|stamp| stamp.hop != sight.hop);
+        Some(Stamp::of(&sight, Rule::Content))
+    }
+
+    /// The driver is done with a frame: `nic.done`.
+    fn transmitted(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
+        let Some(open) = self.open.get_mut(slot) else { return };
+        if open.passage.last_hop() != Hop::NicXmit {
+            return;
+        }
+        if !open.is_last_segment(event.skb) {
+            return self.open.forget_alias(event.skb);
+        }
+        open.passage.add(&Event { hop: Hop::NicDone, ..*event }, Rule::Pointer);
+        self.close(slot, End::Done);
+    }
+
+    /// The VMM's copy to the guest starts.
+    fn read(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
+        let Some(open) = self.open.get_mut(slot) else { return };
+        let Some(ring_ns) = open.passage.time_at(Hop::TapRing).or_else(|| open.passage.time_at(Hop::TapQueue)) else {
+            return;
+        };
+        if open.passage.time_at(Hop::VmmRead).is_some() {
+            return;
+        }
+        let wake = self.threads.wake_between(event.tid, ring_ns, event.time_ns);
+        open.passage.stamps.extend(wake);
+        open.passage.add(event, Rule::Pointer);
+        open.reader = event.tid;
+    }
+
+    /// An skb is freed: that ends `nic.xmit`, `vmm.read`, or the passage.
+    fn free(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
+        let Some(open) = self.open.get(slot) else { return };
+        match open.passage.last_hop() {
+            Hop::NicXmit => self.transmitted_by_free(event),
+            Hop::VmmRead => self.copied_out(slot, event),
+            Hop::NicQueue if open.is_super_frame() => self.await_segments(slot, event.skb),
+            _ if open.branches > 0 => self.close(slot, End::Branched),
+            _ => self.close(slot, End::Consumed),
+        }
+    }
+
+    fn transmitted_by_free(&mut self, event: &Event) {
+        self.seen.events[Hop::NicDone as usize] += 1;
+        self.transmitted(event);
+    }
+
+    fn copied_out(&mut self, slot: usize, event: &Event) {
+        self.seen.events[Hop::VmmReadEnd as usize] += 1;
+        let Some(open) = self.open.get_mut(slot) else { return };
+        open.passage.add(&Event { hop: Hop::VmmReadEnd, ..*event }, Rule::Pointer);
+        let number = open.number;
+        let vm = match open.passage.to {
+            Side::Guest(tap) if self.waits_for_vcpu => self.threads.vm_of_tap(tap),
+            _ => None,
+        };
+        match vm.and_then(|vm| self.copied.get_mut(vm)) {
+            Some(waiting) => {
+                waiting.push((slot, number));
+                self.open.forget_alias(event.skb);
+            }
+            None => self.close(slot, End::Done),
+        }
+    }
+
+    /// A super-frame was cut up: its skb is gone, its segments are to come.
+    fn await_segments(&mut self, slot: usize, skb: u64) {
+        let Some(open) = self.open.get_mut(slot) else { return };
+        let passage = &open.passage;
+        open.segments = Some(Segments::of(passage));
+        let (flow, number) = (open.wire_flow, open.number);
+        self.open.forget_alias(skb);
+        let waiting = self.segmented.entry(flow).or_default();
+        waiting.retain(|&(slot, number)| self.open.is(slot, number));
+        waiting.push((slot, number));
+    }
+
+    fn dropped(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
+        let branches = self.open.get(slot).map_or(0, |open| open.branches);
+        let end = match branches {
+            0 => End::Dropped { reason: event.seq, device: event.device },
+            _ => End::Branched,
+        };
+        self.close(slot, end);
+    }
+
+    /// A thread that moves frames signals its guest: for all that it has copied since.
+    fn interrupt(&mut self, event: &Event) {
+        let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
+        for &(slot, number) in &self.copied[vm] {
+            if !self.open.is(slot, number) {
+                continue;
+            }
+            let Some(open) = self.open.get_mut(slot) else { continue };
+            if open.reader == event.tid && open.passage.last_hop() == Hop::VmmReadEnd {
+                open.passage.stamps.push(Stamp::of(event, Rule::Thread));
+            }
+        }
+    }
+
+    /// A vCPU runs: it takes what has been copied before.
+    fn enter(&mut self, event: &Event) {
+        let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
+        for &(slot, number) in &self.copied[vm] {
+            if !self.open.is(slot, number) {
+                continue;
+            }
+            let Some(open) = self.open.get_mut(slot) else { continue };
+            let copied_ns = open.passage.stamps.last().map_or(0, |stamp| stamp.time_ns);
+            if copied_ns + ENTER_WITHIN_NS >= event.time_ns {
+                open.passage.stamps.push(Stamp::of(event, Rule::Thread));
+            }
+        }
+        self.guest_ran(vm);
+    }
+
+    /// The guest shows that it runs: what it was given before was taken, whether a vCPU's entry was seen or not.
+    fn guest_of(&mut self, tid: u32) {
+        if let Some(vm) = self.threads.vm_of_thread(tid) {
+            self.guest_ran(vm);
+        }
+    }
+
+    fn guest_ran(&mut self, vm: usize) {
+        for (slot, number) in std::mem::take(&mut self.copied[vm]) {
+            if self.open.is(slot, number) {
+                self.close(slot, End::Done);
+            }
+        }
+    }
+
+    fn close(&mut self, slot: usize, end: End) {
+        if let Some(open) = self.open.remove(slot) {
+            let passage = Passage { end, ..open.passage };
+            self.release.close(open.number, passage);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The passages that are open, by slot, by `sk_buff` address and by `skb->head`.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+use tracer_common::frame::Kind;
+
+use crate::{correlate::passage::Passage, decode::Event};
+
+/// A super-frame's byte range, once it has been cut up.
+#[derive(Debug)]
+pub(super) struct Segments {
+    /// Sequence number behind its last byte.
+    end: u32,
+    /// Address of its last segment, once seen.
+    last: u64,
+}
+
+impl Segments {
+    pub(super) fn of(passage: &Passage) -> Segments {
+        Segments { end: passage.seq.wrapping_add(passage.payload), last: 0 }
+    }
+}
+
+/// An open passage and what only matters while it is.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) number: u64,
+    pub(super) passage: Passage,
+    /// Thread that read it out of the tap.
+    pub(super) reader: u32,
+    /// Copies that went other ways.
+    pub(super) branches: u32,
+    pub(super) segments: Option<Segments>,
+    /// Flow as last seen, which behind a NAT is not the guest's.
+    pub(super) wire_flow: u64,
+    skbs: Vec<u64>,
+    heads: Vec<u64>,
+}
+
+impl Open {
+    pub(super) fn new(passage: Passage) -> Open {
+        let (skb, wire_flow) = (passage.skb, passage.flow);
+        Open { number: 0, passage, reader: 0, branches: 0, segments: None, wire_flow, skbs: vec![skb], heads: Vec::new() }
+    }
+
+    /// Whether an event's content can be this frame's: the digest, or the flow where a header grew or was
+    /// pulled in between, is the same. What was not read contradicts nothing.
+    pub(super) fn fits(&mut self, event: &Event) -> bool {
+        let unread = |kind: Option<Kind>| matches!(kind, None | Some(Kind::Truncated));
+        if unread(event.kind) || unread(self.passage.kind) {
+            return true;
+        }
+        let same = event.digest == self.passage.digest || event.flow == self.passage.flow;
+        if same {
+            self.wire_flow = event.flow;
+        }
+        same
+    }
+
+    /// Whether the frame can be cut into segments: TCP with more payload than one segment holds.
+    pub(super) fn is_super_frame(&self) -> bool {
+        self.passage.kind == Some(Kind::Tcp) && self.passage.payload > 0
+    }
+
+    /// Whether a segment's bytes lie inside this super-frame.
+    pub(super) fn holds(&self, event: &Event) -> bool {
+        let offset = event.seq.wrapping_sub(self.passage.seq);
+        self.segments.is_some() && offset < self.passage.payload
+    }
+
+    pub(super) fn took_segment(&mut self, event: &Event) {
+        if let Some(segments) = &mut self.segments
+            && event.seq.wrapping_add(event.payload()) == segments.end
+        {
+            segments.last = event.skb;
+        }
+    }
+
+    /// Whether `skb` ends the frame: it is the frame, or its last segment.
+    pub(super) fn is_last_segment(&self, skb: u64) -> bool {
+        self.segments.as_ref().is_none_or(|segments| segments.last == skb)
+    }
+}
+
+/// All open passages.
+#[derive(Debug, Default)]
+pub(super) struct OpenTable {
+    slots: Vec<Option<Open>>,
+    free: Vec<usize>,
+    skbs: FxHashMap<u64, usize>,
+    heads: FxHashMap<u64, usize>,
+    /// Slot, number, time of the beginning; those closed meanwhile are skipped when they come to the front.
+    ages: VecDeque<(usize, u64, u64)>,
+    numbers: u64,
+}
+
+impl OpenTable {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Takes a passage in and gives it the next number.
+    pub(super) fn insert(&mut self, mut open: Open) -> u64 {
+        self.numbers += 1;
+        open.number = self.numbers;
+        let (skb, head, began_ns) = (open.passage.skb, open.passage.head, open.passage.start_ns());
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(None);
+                self.slots.len() - 1
+            }
+        };
+        self.ages.push_back((slot, open.number, began_ns));
+        self.slots[slot] = Some(open);
+        self.skbs.insert(skb, slot);
+        self.note_head(slot, head);
+        self.numbers
+    }
+
+    /// Records the buffer of a passage, unless another open passage has it: the first is the original.
+    pub(super) fn note_head(&mut self, slot: usize, head: u64) {
+        if head == 0 || *self.heads.entry(head).or_insert(slot) != slot {
+            return;
+        }
+        if let Some(open) = self.get_mut(slot)
+            && !open.heads.contains(&head)
+        {
+            open.heads.push(head);
+        }
+    }
+
+    pub(super) fn by_skb(&self, skb: u64) -> Option<usize> {
+        self.skbs.get(&skb).copied()
+    }
+
+    pub(super) fn by_head(&self, head: u64) -> Option<usize> {
+        self.heads.get(&head).copied().filter(|_| head != 0)
+    }
+
+    pub(super) fn get(&self, slot: usize) -> Option<&Open> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Open> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// Whether the passage `number` is the one in `slot`.
+    pub(super) fn is(&self, slot: usize, number: u64) -> bool {
+        self.get(slot).is_some_and(|open| open.number == number)
+    }
+
+    /// Lets a further `sk_buff` stand for the passage.
+    pub(super) fn alias(&mut self, slot: usize, skb: u64) {
+        self.skbs.insert(skb, slot);
+        if let Some(open) = self.get_mut(slot) {
+            open.skbs.push(skb);
+        }
+    }
+
+    /// An `sk_buff` stands for its passage no more; its address may be used again.
+    pub(super) fn forget_alias(&mut self, skb: u64) {
+        let Some(slot) = self.skbs.remove(&skb) else { return };
+        if let Some(open) = self.get_mut(slot) {
+            open.skbs.retain(|&known| known != skb);
+        }
+    }
+
+    /// Slot and beginning of the oldest open passage.
+    pub(super) fn oldest(&mut self) -> Option<(usize, u64)> {
+        while let Some(&(slot, number, began_ns)) = self.ages.front() {
+            if self.is(slot, number) {
+                return Some((slot, began_ns));
+            }
+            self.ages.pop_front();
+        }
+        None
+    }
+
+    pub(super) fn remove(&mut self, slot: usize) -> Option<Open> {
+        let open = self.slots.get_mut(slot)?.take()?;
+        self.free.push(slot);
+        for skb in &open.skbs {
+            if self.skbs.get(skb) == Some(&slot) {
+                self.skbs.remove(skb);
+            }
+        }
+        for head in &open.heads {
+            if self.heads.get(head) == Some(&slot) {
+                self.heads.remove(head);
+            }
+        }
+        Some(open)
+    }
+}

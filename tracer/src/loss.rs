@@ -1,0 +1,117 @@
+//! What was not measured: coverage of each hop, frames that died, passages that did not end.
+
+use std::collections::BTreeMap;
+
+use tracer_common::hop::{HOP_SLOTS, Hook, Hop};
+
+use crate::{
+    correlate::{End, Passage, Rule, Side},
+    report::Passages,
+};
+
+/// Hops that every frame of a way must pass, in order.
+const OUTWARD: &[Hop] = &[Hop::TapWrite, Hop::TapRx, Hop::NicQueue, Hop::NicXmit, Hop::NicDone];
+const INWARD: &[Hop] =
+    &[Hop::NicRx, Hop::NicStack, Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd];
+const BETWEEN: &[Hop] = &[Hop::TapWrite, Hop::TapRx, Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd];
+
+/// A drop's place and reason: last hop before it, slot of the device, reason code.
+pub type DropKey = (Hop, Option<u8>, u32);
+
+/// Counts over passages.
+#[derive(Clone, Debug, Default)]
+pub struct LossBook {
+    /// Stamps of passages with more than one hop.
+    pub matched: [u64; HOP_SLOTS],
+    /// Passages that must have gone by.
+    pub expected: [u64; HOP_SLOTS],
+    /// Of these, how many were seen there.
+    pub found: [u64; HOP_SLOTS],
+    /// How events were joined.
+    pub rules: BTreeMap<(u8, Rule), u64>,
+    /// By which hook.
+    pub hooks: BTreeMap<(u8, Hook), u64>,
+    /// Frames that the kernel dropped.
+    pub drops: BTreeMap<DropKey, u64>,
+    /// Counts of passages.
+    pub passages: Passages,
+    served: [bool; HOP_SLOTS],
+}
+
+impl LossBook {
+    /// A book for a recording in which the hops of `served` have a hook.
+    pub fn new(served: &[Hop]) -> LossBook {
+        let mut book = LossBook::default();
+        for hop in served {
+            book.served[*hop as usize] = true;
+        }
+        book
+    }
+
+    /// Enters a passage.
+    pub fn passage(&mut self, passage: &Passage) {
+        self.count(passage);
+        self.joined(passage);
+        self.coverage(passage);
+        if let End::Dropped { reason, device } = passage.end {
+            *self.drops.entry((passage.last_hop(), device, reason)).or_default() += 1;
+        }
+    }
+
+    fn count(&mut self, passage: &Passage) {
+        let counts = &mut self.passages;
+        counts.count += 1;
+        counts.bytes += u64::from(passage.len);
+        counts.ambiguous += u64::from(passage.ambiguous);
+        counts.branches += u64::from(passage.branch);
+        match (passage.from, passage.to) {
+            (Side::Guest(_), Side::Guest(_)) => counts.between_guests += 1,
+            (Side::Guest(_), _) => counts.transmitted += 1,
+            (_, Side::Guest(_)) => counts.received += 1,
+            _ => counts.elsewhere += 1,
+        }
+        match passage.end {
+            End::Done => counts.complete += 1,
+            End::Dropped { .. } => counts.dropped += 1,
+            End::Branched | End::Consumed | End::Unfinished | End::Evicted => counts.unfinished += 1,
+        }
+    }
+
+    fn joined(&mut self, passage: &Passage) {
+        if passage.stamps.len() < 2 {
+            return;
+        }
+        let shared = |stamp: &crate::correlate::Stamp| passage.branch && stamp.rule != Rule::Head;
+        let own = passage.stamps.iter().position(|stamp| stamp.rule == Rule::Head).unwrap_or_default();
+        for (index, stamp) in passage.stamps.iter().enumerate() {
+            if index < own && shared(stamp) {
+                continue;
+            }
+            self.matched[stamp.hop as usize] += 1;
+            *self.rules.entry((stamp.hop as u8, stamp.rule)).or_default() += 1;
+            *self.hooks.entry((stamp.hop as u8, stamp.hook)).or_default() += 1;
+        }
+    }
+
+    /// A hop is expected where the passage was seen at it or beyond it, and, at the ends of the way, where the
+    /// passage is over.
+    fn coverage(&mut self, passage: &Passage) {
+        let way = match (passage.from, passage.to) {
+            (Side::Guest(_), Side::Guest(_)) => BETWEEN,
+            (Side::Guest(_), Side::Wire(_)) => OUTWARD,
+            (Side::Wire(_), Side::Guest(_)) => INWARD,
+            _ => return,
+        };
+        if passage.branch {
+            return;
+        }
+        let done = passage.end == End::Done;
+        let last = passage.last_hop().stage();
+        for &hop in way.iter().filter(|hop| self.served[**hop as usize]) {
+            if hop.stage() <= last || done {
+                self.expected[hop as usize] += 1;
+                self.found[hop as usize] += u64::from(passage.time_at(hop).is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Everything before the first event: what the kernel offers, what to watch, the programs attached.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result};
+use nix::time::ClockId;
+use tracer_common::config::Settings;
+
+use crate::{
+    config::RecordConfig,
+    plan::{Plan, btf::KernelBtf},
+    probe::{Probe, Setup, Targets},
+    recording::{Header, Host},
+    topology::{Device, Vm},
+};
+
+/// Attached programs and the header of the recording to come.
+pub(super) struct Prepared {
+    pub(super) probe: Probe,
+    pub(super) header: Header,
+    pub(super) devices: Vec<Device>,
+}
+
+impl Prepared {
+    pub(super) fn new(config: &RecordConfig) -> Result<Prepared> {
+        let btf = KernelBtf::load()?;
+        let vms: Vec<&Vm> = config.vms.iter().collect();
+        let mut plan = Plan::new(&btf.facts().with_vms(&vms), config.xdp);
+        let (text, clauses) = &config.filter;
+        let setup = Setup {
+            offsets: btf.offsets()?,
+            settings: settings(&btf, clauses.len())?,
+            clauses: clauses.clone(),
+            ring_bytes: config.ring_bytes,
+            targets: Targets::of(&config.vms)?,
+        };
+        let probe = Probe::attach(&setup, &mut plan)?;
+        let (wall, monotonic) = clocks()?;
+        let header = Header {
+            host: Host::here(),
+            started_unix_ns: wall,
+            started_monotonic_ns: monotonic,
+            topology: crate::topology::Topology { vms: config.vms.clone() },
+            vms: config.vms.iter().map(|vm| vm.name.clone()).collect(),
+            devices: setup.targets.slots(),
+            plan: plan.hops(),
+            filter: text.clone(),
+            command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            drop_reasons: btf.drop_reasons(),
+        };
+        let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
+        Ok(Prepared { probe, header, devices })
+    }
+}
+
+fn settings(btf: &KernelBtf, clauses: usize) -> Result<Settings> {
+    Ok(Settings {
+        key: random_key()?,
+        filter_clauses: clauses as u32,
+        sys_write: libc::SYS_write as u32,
+        sys_writev: libc::SYS_writev as u32,
+        drop_reasons: u32::from(btf.has_drop_reasons()),
+        reserved: 0,
+    })
+}
+
+fn random_key() -> Result<[u64; 2]> {
+    let mut bytes = [[0; 8]; 2];
+    let mut source = File::open("/dev/urandom").context("failed to open /dev/urandom")?;
+    for part in &mut bytes {
+        source.read_exact(part).context("failed to read /dev/urandom")?;
+    }
+    Ok(bytes.map(u64::from_ne_bytes))
+}
+
+/// Wall clock and monotonic clock, ns, as close to one moment as userspace gets.
+fn clocks() -> Result<(u64, u64)> {
+    let monotonic = ClockId::CLOCK_MONOTONIC.now().context("failed to read CLOCK_MONOTONIC")?;
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let monotonic_ns = monotonic.tv_sec() as u64 * 1_000_000_000 + monotonic.tv_nsec() as u64;
+    Ok((wall.as_nanos() as u64, monotonic_ns))
+}

@@ -1,0 +1,147 @@
+//! From the ring to the file: drains, counts, writes, and keeps the counters of cost and loss.
+
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use nix::sys::resource::{UsageWho, getrusage};
+use tracer_common::hop::Hop;
+
+use super::{Progress, prepare::Prepared};
+use crate::{
+    config::RecordConfig,
+    decode::Record,
+    probe::{CostMeter, Probe},
+    record::RecordWriter,
+    recording::{Counters, Note},
+    source::RingSource,
+    topology::Device,
+};
+
+/// Records taken from the ring before the event loop looks at other things.
+const AT_ONCE: usize = 1 << 16;
+/// How often the counters are written.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// The recording while it is made.
+pub(super) struct Sink {
+    // Declared first, so that dropping detaches before anything else goes.
+    probe: Probe,
+    source: RingSource,
+    meter: CostMeter,
+    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    writer: RecordWriter<File>,
+    counters: Counters,
+    devices: Vec<Device>,
+    started: Instant,
+    counted: Instant,
+    cpu_at_start_ns: u64,
+    frames: u64,
+    events: u64,
+}
+
+impl Sink {
+    pub(super) fn new(prepared: Prepared, config: &RecordConfig) -> Result<Sink> {
+        let Prepared { mut probe, header, devices } = prepared;
+        let path = config.output.display();
+        let file = File::create(&config.output).with_context(|| format!("failed to create {path}"))?;
+        let mut writer = RecordWriter::create(file, &header).with_context(|| format!("failed to write {path}"))?;
+        for note in &probe.notes {
+            writer.note(&Note::Warning { text: note.clone() })?;
+        }
+        Ok(Sink {
+            source: RingSource::new(probe.ring()?),
+            meter: probe.cost_meter()?,
+            logger: if config.verbose > 0 { probe.logger() } else { None },
+            probe,
+            writer,
+            counters: Counters::default(),
+            devices,
+            started: Instant::now(),
+            counted: Instant::now(),
+            cpu_at_start_ns: cpu_ns(),
+            frames: 0,
+            events: 0,
+        })
+    }
+
+    /// The traced devices.
+    pub(super) fn devices(&self) -> Vec<Device> {
+        self.devices.clone()
+    }
+
+    /// Moves what waits in the ring into the recording.
+    pub(super) fn drain(&mut self) -> Result<()> {
+        let (writer, frames) = (&mut self.writer, &mut self.frames);
+        let write = |record| match record {
+            Record::Event(event) => {
+                *frames += u64::from(matches!(event.hop, Hop::TapRx | Hop::TapRing));
+                writer.event(&event)
+            }
+            Record::Flow(flow) => writer.note(&Note::Flow(flow)),
+        };
+        self.events += self.source.drain(AT_ONCE, write)? as u64;
+        Ok(())
+    }
+
+    /// Writes what was drained; once a second also the counters.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+        if self.counted.elapsed() >= COUNT_EVERY {
+            self.counted = Instant::now();
+            self.count()?;
+        }
+        self.writer.flush()
+    }
+
+    fn count(&mut self) -> Result<()> {
+        // A counter that cannot be read must not end the recording; the last good figures stand.
+        if let Err(error) = self.meter.read(&mut self.counters) {
+            log::warn!("{error:#}");
+        }
+        self.counters.undecoded = self.source.undecoded;
+        self.counters.reader_cpu_ns = cpu_ns().saturating_sub(self.cpu_at_start_ns);
+        self.counters.wall_ns = self.started.elapsed().as_nanos() as u64;
+        self.writer.note(&Note::Counters(self.counters.clone()))
+    }
+
+    /// How the recording stands; losses as of the last count.
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            elapsed: self.started.elapsed(),
+            frames: self.frames,
+            events: self.events,
+            lost: self.counters.lost.values().sum(),
+        }
+    }
+
+    /// Detaches, takes the rest out of the ring, and closes the recording.
+    pub(super) fn close(mut self, reason: &str, failed: bool) -> Result<()> {
+        self.count()?;
+        let Sink { probe, mut source, mut writer, meter, mut counters, .. } = self;
+        // The programs' costs go with them, so they were read before; losses stay readable.
+        drop(probe);
+        let programs = counters.programs.clone();
+        source.drain(usize::MAX, |record| match record {
+            Record::Event(event) => writer.event(&event),
+            Record::Flow(flow) => writer.note(&Note::Flow(flow)),
+        })?;
+        meter.read(&mut counters)?;
+        counters.programs = programs;
+        counters.undecoded = source.undecoded;
+        writer.note(&Note::Counters(counters))?;
+        writer.note(&Note::End { reason: reason.to_owned(), failed })?;
+        writer.finish()
+    }
+}
+
+/// CPU time of this process so far, ns.
+fn cpu_ns() -> u64 {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0 };
+    let ns = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000_000 + time.tv_usec() as u64 * 1_000;
+    ns(usage.user_time()) + ns(usage.system_time())
+}
