@@ -1,4 +1,5 @@
 //! Shared helpers of the integration tests.
 
 pub mod host;
+pub mod lab;
 pub mod vmhop;

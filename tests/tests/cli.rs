@@ -72,7 +72,9 @@ fn a_wrong_filter_is_answered_with_the_place() {
 fn what_is_no_recording_is_no_report() {
     let place = Place::new();
     fs::write(place.path("notes"), "text").unwrap();
-    for (file, part) in [("nothing", "No such file"), ("notes", "is not a vmhop recording"), (".", "directory")] {
+    for (file, part) in
+        [("nothing", "No such file"), ("notes", "is not a vmhop recording"), (".", "directory")]
+    {
         let outcome = place.run(&["report", file, "-o", "out"]);
         assert_eq!(outcome.code, Some(2), "{outcome:?}");
         assert!(outcome.error().contains(part), "{outcome:?}");

@@ -50,10 +50,10 @@ pub fn topology(args: &TopologyArgs, out: &mut dyn Write) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// `vmhop record`: records, then reports.
+/// `vmhop record`: records, then reports from the recording.
 ///
 /// # Errors
-/// It could not start, went wrong on the way, or saw nothing.
+/// It could not start; it was ended by a failure, or nothing passed (the report is written all the same).
 pub fn record(args: &RecordArgs, verbose: u8, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let config = RecordConfig::from_args(args, verbose).map_err(Failure::Usage)?;
     let mut live = export::live::LiveLine::new();

@@ -1,1 +1,376 @@
-//! Rules of correlation.
+//! The rules of correlation, one test a rule, on events made by hand: a guest's tap is slot 0, the NIC slot 1,
+//! a second guest's tap slot 2. Thread 10 is the first VMM's I/O thread, 11 its vCPU.
+
+use tracer_common::frame::Kind;
+
+use super::{exchange::*, *};
+use crate::topology::{
+    Device, DeviceKind, Tap, Thread, ThreadRole, Topology, Vm, Vmm,
+};
+
+fn device(name: &str, ifindex: u32, kind: DeviceKind) -> Device {
+    Device {
+        name: name.to_owned(),
+        ifindex,
+        netns: 1,
+        netns_name: None,
+        kind,
+        driver: None,
+        mac: None,
+        mtu: 1500,
+        up: true,
+        far_end: None,
+        irqs: Vec::new(),
+        queues: 1,
+    }
+}
+
+fn vm(name: &str, tap: u32, first_tid: i32) -> Vm {
+    let thread = |tid, role| Thread { tid, name: String::new(), role };
+    Vm {
+        name: name.to_owned(),
+        vmm: Vmm::Qemu,
+        pid: first_tid,
+        start_time: 0,
+        threads: vec![thread(first_tid, ThreadRole::Io), thread(first_tid + 1, ThreadRole::Vcpu(0))],
+        taps: vec![Tap {
+            device: device(name, tap, DeviceKind::Tap),
+            fds: vec![3],
+            switch: None,
+            routed: false,
+            nics: Vec::new(),
+        }],
+        kvm: false,
+    }
+}
+
+fn correlator(limits: Limits) -> Correlator {
+    let topology = Topology { vms: vec![vm("a", 100, 10), vm("b", 102, 20)] };
+    let threads = Threads::new(&topology, |_, ifindex| Some((ifindex - 100) as u8));
+    Correlator::new(limits, threads, 2, true)
+}
+
+/// An event of the skb at address `skb`, whose content is number `content`.
+fn at(time_ns: u64, hop: Hop, skb: u64, device: u8, content: u64) -> Event {
+    Event {
+        time_ns,
+        skb,
+        head: skb + 0x1000,
+        digest: content,
+        flow: content * 2,
+        len: 98,
+        seq: content as u32,
+        ack: 0,
+        tid: 10,
+        cpu: 0,
+        device: Some(device),
+        hop,
+        hook: Hook::NetifReceiveSkb,
+        kind: Some(Kind::EchoRequest),
+        tcp_flags: 0,
+        overhead: 42,
+    }
+}
+
+/// An event that the address alone identifies.
+fn bare(time_ns: u64, hop: Hop, skb: u64, device: u8) -> Event {
+    Event { head: 0, digest: 0, flow: 0, len: 0, seq: 0, kind: None, overhead: 0, ..at(time_ns, hop, skb, device, 0) }
+}
+
+/// An event of a thread.
+fn thread(time_ns: u64, hop: Hop, tid: u32) -> Event {
+    Event { device: None, tid, ..bare(time_ns, hop, 0, 0) }
+}
+
+fn run(events: &[Event]) -> Vec<Passage> {
+    let mut correlator = correlator(Limits::default());
+    events.iter().for_each(|event| correlator.push(*event));
+    correlator.finish();
+    std::iter::from_fn(|| correlator.poll()).collect()
+}
+
+fn hops(passage: &Passage) -> Vec<&'static str> {
+    passage.stamps.iter().map(|stamp| stamp.hop.name()).collect()
+}
+
+fn outward(start_ns: u64, skb: u64, content: u64) -> Vec<Event> {
+    vec![
+        at(start_ns, Hop::TapRx, skb, 0, content),
+        at(start_ns + 10, Hop::NicQueue, skb, 1, content),
+        at(start_ns + 20, Hop::NicXmit, skb, 1, content),
+        bare(start_ns + 30, Hop::NicDone, skb, 1),
+    ]
+}
+
+fn inward(start_ns: u64, skb: u64, content: u64) -> Vec<Event> {
+    vec![
+        at(start_ns, Hop::NicRx, skb, 1, content),
+        at(start_ns + 10, Hop::NicStack, skb, 1, content),
+        at(start_ns + 20, Hop::TapQueue, skb, 0, content),
+        at(start_ns + 30, Hop::TapRing, skb, 0, content),
+        bare(start_ns + 40, Hop::VmmRead, skb, 0),
+        bare(start_ns + 50, Hop::SkbFree, skb, 0),
+    ]
+}
+
+#[test]
+fn one_address_from_birth_to_death_is_one_passage() {
+    let passages = run(&outward(100, 0xa, 1));
+    assert_eq!(passages.len(), 1);
+    assert_eq!(hops(&passages[0]), ["tap.rx", "nic.queue", "nic.xmit", "nic.done"]);
+    assert_eq!((passages[0].from, passages[0].to, passages[0].end), (Side::Guest(0), Side::Wire(1), End::Done));
+}
+
+#[test]
+fn an_address_used_again_is_another_passage() {
+    let passages = run(&[outward(100, 0xa, 1), outward(200, 0xa, 2)].concat());
+    assert_eq!(passages.iter().map(|passage| passage.digest).collect::<Vec<_>>(), [1, 2]);
+    assert!(passages.iter().all(|passage| passage.end == End::Done));
+}
+
+#[test]
+fn an_address_used_again_before_its_end_was_seen_leaves_the_first_unfinished() {
+    let cut = outward(100, 0xa, 1)[..2].to_vec();
+    let passages = run(&[cut, outward(200, 0xa, 2)].concat());
+    assert_eq!(passages.iter().map(|passage| passage.end).collect::<Vec<_>>(), [End::Unfinished, End::Done]);
+    assert_eq!(hops(&passages[0]), ["tap.rx", "nic.queue"]);
+}
+
+#[test]
+fn other_content_at_the_same_address_is_never_joined() {
+    let events = [at(100, Hop::TapRx, 0xa, 0, 1), at(110, Hop::NicQueue, 0xa, 1, 2), at(120, Hop::NicXmit, 0xa, 1, 2)];
+    let passages = run(&events);
+    assert_eq!(hops(&passages[0]), ["tap.rx"]);
+    assert_eq!(hops(&passages[1]), ["nic.queue", "nic.xmit"]);
+    assert_eq!(passages[1].from, Side::Host);
+}
+
+#[test]
+fn events_of_several_cpus_are_put_in_order() {
+    let mut events = outward(100, 0xa, 1);
+    events.reverse();
+    assert_eq!(hops(&run(&events)[0]), ["tap.rx", "nic.queue", "nic.xmit", "nic.done"]);
+}
+
+#[test]
+fn a_clone_is_a_branch_that_shares_its_parents_hops() {
+    let clone = |time_ns, hop, device| Event { head: 0xa + 0x1000, ..at(time_ns, hop, 0xb, device, 1) };
+    let events = [
+        at(100, Hop::NicRx, 0xa, 1, 1),
+        at(110, Hop::NicStack, 0xa, 1, 1),
+        clone(120, Hop::TapQueue, 0),
+        clone(130, Hop::TapRing, 0),
+        at(140, Hop::TapQueue, 0xa, 2, 1),
+        at(150, Hop::TapRing, 0xa, 2, 1),
+    ];
+    let passages = run(&events);
+    assert_eq!(passages.iter().map(|passage| passage.branch).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(hops(&passages[1]), ["nic.rx", "nic.stack", "tap.queue", "tap.ring"]);
+    assert_eq!((passages[0].to, passages[1].to), (Side::Guest(2), Side::Guest(0)));
+}
+
+#[test]
+fn a_write_joins_the_frame_of_its_thread_and_brings_wake_and_kick() {
+    let write = Event { device: Some(0), ..thread(90, Hop::TapWrite, 10) };
+    let before = [thread(50, Hop::VmmKick, 11), thread(70, Hop::VmmWake, 10), write];
+    let passages = run(&[before.to_vec(), outward(100, 0xa, 1)].concat());
+    assert_eq!(hops(&passages[0])[..4], ["vmm.kick", "vmm.wake", "tap.write", "tap.rx"]);
+}
+
+#[test]
+fn a_second_write_of_the_same_run_was_not_woken_for() {
+    let write = |time_ns| Event { device: Some(0), ..thread(time_ns, Hop::TapWrite, 10) };
+    let first = [vec![thread(70, Hop::VmmWake, 10), write(90)], outward(100, 0xa, 1)].concat();
+    let second = [vec![write(190)], outward(200, 0xb, 2)].concat();
+    let passages = run(&[first, second].concat());
+    assert_eq!(hops(&passages[1])[..2], ["tap.write", "tap.rx"]);
+}
+
+#[test]
+fn a_write_of_another_thread_or_tap_is_not_taken() {
+    let other_thread = Event { device: Some(0), ..thread(90, Hop::TapWrite, 20) };
+    let other_tap = Event { device: Some(2), ..thread(95, Hop::TapWrite, 10) };
+    let passages = run(&[vec![other_thread, other_tap], outward(100, 0xa, 1)].concat());
+    assert_eq!(hops(&passages[0])[0], "tap.rx");
+}
+
+#[test]
+fn a_frame_that_is_read_was_woken_for_only_if_the_wake_came_after_the_ring() {
+    let mut events = inward(100, 0xa, 1);
+    events.push(thread(135, Hop::VmmWake, 10));
+    assert!(hops(&run(&events)[0]).contains(&"vmm.wake"));
+    let mut events = inward(100, 0xa, 1);
+    events.push(thread(125, Hop::VmmWake, 10));
+    assert!(!hops(&run(&events)[0]).contains(&"vmm.wake"));
+}
+
+#[test]
+fn a_vcpu_that_runs_takes_what_was_copied_before() {
+    let mut events = inward(100, 0xa, 1);
+    events.push(thread(170, Hop::VcpuEnter, 11));
+    let passages = run(&events);
+    assert_eq!(hops(&passages[0]).last(), Some(&"vcpu.enter"));
+    assert_eq!(passages[0].end, End::Done);
+}
+
+#[test]
+fn a_guest_that_kicks_before_any_vcpu_entered_was_running_already() {
+    let mut events = inward(100, 0xa, 1);
+    events.extend([thread(160, Hop::VmmKick, 11), thread(170, Hop::VcpuEnter, 11)]);
+    assert_eq!(hops(&run(&events)[0]).last(), Some(&"vmm.read.end"));
+}
+
+#[test]
+fn segments_of_a_super_frame_are_inside_its_bytes() {
+    let tcp = |time_ns, hop, skb, seq, len| Event {
+        kind: Some(Kind::Tcp),
+        flow: 6,
+        seq,
+        len,
+        overhead: 54,
+        digest: u64::from(seq),
+        ..at(time_ns, hop, skb, if hop == Hop::TapRx { 0 } else { 1 }, 1)
+    };
+    let events = [
+        tcp(100, Hop::TapRx, 0xa, 1000, 54 + 3000),
+        tcp(110, Hop::NicQueue, 0xa, 1000, 54 + 3000),
+        bare(115, Hop::SkbFree, 0xa, 1),
+        tcp(120, Hop::NicXmit, 0xb, 1000, 54 + 1500),
+        bare(125, Hop::NicDone, 0xb, 1),
+        tcp(130, Hop::NicXmit, 0xc, 2500, 54 + 1500),
+        bare(135, Hop::NicDone, 0xc, 1),
+    ];
+    let passages = run(&events);
+    assert_eq!(passages.len(), 1);
+    assert_eq!((passages[0].end, passages[0].time_at(Hop::NicXmit)), (End::Done, Some(120)));
+    assert_eq!(passages[0].time_at(Hop::NicDone), Some(135));
+}
+
+#[test]
+fn what_xdp_saw_is_joined_by_content_and_doubted_when_there_are_two() {
+    let sight = |time_ns| Event { hook: Hook::Xdp, skb: 0, head: 0, ..at(time_ns, Hop::NicRx, 0, 1, 1) };
+    let once = run(&[vec![sight(90)], inward(100, 0xa, 1)].concat());
+    assert_eq!((once[0].start_ns(), once[0].ambiguous), (90, false));
+    let twice = run(&[vec![sight(90), sight(95)], inward(100, 0xa, 1)].concat());
+    assert_eq!((twice[0].start_ns(), twice[0].ambiguous), (90, true));
+}
+
+#[test]
+fn a_drop_ends_a_passage_with_its_reason() {
+    let drop = Event { seq: 80, ..bare(150, Hop::SkbDrop, 0xa, 0) };
+    let passages = run(&[inward(100, 0xa, 1)[..4].to_vec(), vec![drop]].concat());
+    assert_eq!(passages[0].end, End::Dropped { reason: 80, device: Some(0) });
+    assert_eq!(passages[0].last_hop(), Hop::TapRing);
+}
+
+#[test]
+fn too_many_open_passages_give_up_the_oldest() {
+    let mut correlator = correlator(Limits { open: 2, ..Limits::default() });
+    for number in 0..5 {
+        correlator.push(at(100 + number, Hop::TapRx, number + 1, 0, number + 1));
+    }
+    correlator.finish();
+    assert_eq!(correlator.evicted, 2);
+    assert_eq!(std::iter::from_fn(|| correlator.poll()).count(), 5);
+}
+
+#[test]
+fn an_event_without_a_passage_begins_none_where_no_frame_is_born() {
+    assert!(run(&[at(100, Hop::NicXmit, 0xa, 1, 1), bare(110, Hop::VmmRead, 0xb, 0)]).is_empty());
+}
+
+fn exchanges(passages: &[Passage]) -> (Vec<Exchange>, Exchanger) {
+    let mut exchanger = Exchanger::default();
+    passages.iter().for_each(|passage| exchanger.push(passage));
+    exchanger.finish();
+    (std::iter::from_fn(|| exchanger.poll()).collect(), exchanger)
+}
+
+fn passage(start_ns: u64, from: Side, to: Side, kind: Kind, flow: u64, seq: u32) -> Passage {
+    let born = match from {
+        Side::Guest(slot) => at(start_ns, Hop::TapRx, 1, slot, 1),
+        _ => at(start_ns, Hop::NicRx, 1, 1, 1),
+    };
+    let mut passage = Passage::begin(&Event { kind: Some(kind), flow, seq, ..born });
+    (passage.from, passage.to, passage.end) = (from, to, End::Done);
+    passage
+}
+
+const GUEST: Side = Side::Guest(0);
+const WIRE: Side = Side::Wire(1);
+
+#[test]
+fn an_echo_reply_answers_the_request_of_its_sequence_number() {
+    let (found, _) = exchanges(&[
+        passage(100, WIRE, GUEST, Kind::EchoRequest, 4, 1),
+        passage(110, WIRE, GUEST, Kind::EchoRequest, 4, 2),
+        passage(200, GUEST, WIRE, Kind::EchoReply, 5, 2),
+    ]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].initiator, found[0].total_ns()), (Initiator::Peer, 90));
+}
+
+#[test]
+fn an_echo_request_sent_twice_is_doubtful_and_left_out() {
+    let (found, exchanger) = exchanges(&[
+        passage(100, GUEST, WIRE, Kind::EchoRequest, 4, 1),
+        passage(110, GUEST, WIRE, Kind::EchoRequest, 4, 1),
+        passage(200, WIRE, GUEST, Kind::EchoReply, 5, 1),
+    ]);
+    assert!(found.is_empty());
+    let tally = exchanger.tallies[&(ExchangeKind::Echo, GUEST)];
+    assert_eq!((tally.ambiguous, tally.unanswered), (1, 1));
+}
+
+fn tcp(start_ns: u64, from: Side, flow: u64, seq: u32, payload: u32, ack: u32) -> Passage {
+    let to = if from == GUEST { WIRE } else { GUEST };
+    Passage { payload, ack, tcp_flags: 0x10, ..passage(start_ns, from, to, Kind::Tcp, flow, seq) }
+}
+
+#[test]
+fn one_acknowledgement_answers_all_segments_before_it() {
+    let (found, _) = exchanges(&[
+        tcp(100, GUEST, 4, 1000, 500, 1),
+        tcp(110, GUEST, 4, 1500, 500, 1),
+        tcp(120, GUEST, 4, 2000, 500, 1),
+        tcp(200, WIRE, 5, 1, 0, 2000),
+    ]);
+    assert_eq!(found.iter().map(Exchange::total_ns).collect::<Vec<_>>(), [100, 90]);
+}
+
+#[test]
+fn acknowledgements_hold_across_the_wrap_of_sequence_numbers() {
+    let (found, _) = exchanges(&[tcp(100, GUEST, 4, u32::MAX - 99, 500, 1), tcp(200, WIRE, 5, 1, 0, 400)]);
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn retransmitted_bytes_are_doubtful() {
+    let (found, exchanger) = exchanges(&[
+        tcp(100, GUEST, 4, 1000, 500, 1),
+        tcp(150, GUEST, 4, 1000, 500, 1),
+        tcp(200, WIRE, 5, 1, 0, 1500),
+    ]);
+    assert!(found.is_empty());
+    assert_eq!(exchanger.tallies[&(ExchangeKind::Tcp, GUEST)].ambiguous, 1);
+}
+
+#[test]
+fn a_datagram_answers_only_while_a_question_is_outstanding() {
+    let udp = |start_ns, from, flow| {
+        let to = if from == GUEST { WIRE } else { GUEST };
+        passage(start_ns, from, to, Kind::Udp, flow, 0)
+    };
+    let (found, _) = exchanges(&[udp(100, GUEST, 4), udp(200, WIRE, 5), udp(300, WIRE, 5), udp(350, GUEST, 4)]);
+    let initiators: Vec<_> = found.iter().map(|exchange| exchange.initiator).collect();
+    assert_eq!(initiators, [Initiator::Guest, Initiator::Peer]);
+}
+
+#[test]
+fn a_driver_that_finishes_after_the_answer_bounds_nothing() {
+    let mut question = passage(100, GUEST, WIRE, Kind::EchoRequest, 4, 1);
+    question.stamps.push(Stamp { hop: Hop::NicDone, time_ns: 300, hook: Hook::ConsumeSkb, rule: Rule::Pointer });
+    let (found, exchanger) = exchanges(&[question, passage(200, WIRE, GUEST, Kind::EchoReply, 5, 1)]);
+    assert_eq!(found[0].stamps.iter().map(|stamp| stamp.hop).collect::<Vec<_>>(), [Hop::TapRx, Hop::NicRx]);
+    assert_eq!(exchanger.tallies[&(ExchangeKind::Echo, GUEST)].overtaken, 1);
+}

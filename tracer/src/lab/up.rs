@@ -1,7 +1,12 @@
 //! `lab up`: makes the network, the peer and the guest, waits until the guest answers, and takes all of it
 //! down again if anything fails or Ctrl-C comes.
 
-use std::{io::Write, path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
 use anyhow::bail;
 use clap::ValueEnum;
@@ -99,6 +104,9 @@ pub(crate) fn run(args: &UpArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode
 fn parts(args: &UpArgs) -> anyhow::Result<Parts> {
     tools::need("ip", "iproute2")?;
     tools::need(qemu::QEMU, "qemu-system-x86")?;
+    if !Path::new("/dev/net/tun").exists() {
+        bail!("/dev/net/tun does not exist, so there can be no tap: load module tun");
+    }
     let accel = if args.accel == AccelChoice::Kvm { Accel::Kvm } else { Accel::Tcg };
     qemu::check(machine(args, accel))?;
     Ok(Parts { kernel: kernel::find()?, busybox: tools::need_busybox()? })

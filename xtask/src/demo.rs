@@ -1,0 +1,136 @@
+//! `cargo xtask demo`: from a fresh clone to the per-hop reports of a real VM's traffic.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    setup::{self, privileged},
+    shell::{self, command, say, seconds, target, workspace},
+};
+
+/// Where the demo leaves its files
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder for the recordings and reports
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    out: PathBuf,
+}
+
+/// One recording: its name, what it shows, and the command of the lab that makes the traffic.
+struct Scene {
+    name: &'static str,
+    title: &'static str,
+    traffic: &'static [&'static str],
+}
+
+const SCENES: [Scene; 2] = [
+    Scene {
+        name: "ping",
+        title: "120 echo exchanges, asked for by the peer and answered by the guest",
+        traffic: &["ping", "-c", "120", "-i", "0.05", "192.0.2.2"],
+    },
+    Scene {
+        name: "http",
+        title: "a file of 40 MB, fetched from the guest by the peer over HTTP",
+        traffic: &["busybox", "wget", "-q", "-O", "/dev/null", "http://192.0.2.2/40MB"],
+    },
+];
+
+/// Set by Ctrl-C. The command that is running gets the signal as well and ends; this process only notes it,
+/// so that it can take the lab down.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_interrupt(_signal: i32) {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+}
+
+/// Shows vmhop at work.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    if !setup::prepare(false)? {
+        return Ok(ExitCode::from(2));
+    }
+    say(&format!("demo: set-up took {}", seconds(started.elapsed())));
+    let building = Instant::now();
+    shell::run(command(&["cargo", "build", "--package", "tracer"]).current_dir(workspace()))?;
+    say(&format!("demo: building took {}", seconds(building.elapsed())));
+    fs::create_dir_all(&args.out).with_context(|| format!("failed to make {}", args.out.display()))?;
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the handler only stores to an atomic.
+        unsafe { libc::signal(signal, note_interrupt as *const () as libc::sighandler_t) };
+    }
+    let lab = Lab::up()?;
+    let reports =
+        SCENES.iter().map(|scene| lab.show(scene, &args.out)).collect::<anyhow::Result<Vec<_>>>()?;
+    drop(lab);
+    for (scene, report) in SCENES.iter().zip(reports) {
+        say(&format!("\n=== {} ===\n\n{report}", scene.title));
+    }
+    let out = args.out.display();
+    say(&format!("demo: recordings are in {out}/ping.vmhop and {out}/http.vmhop"));
+    say(&format!("demo: reports as JSON are in {out}/report.json (ping) and {out}/http.json"));
+    say(&format!("demo: all of it took {}", seconds(started.elapsed())));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The demo's lab; dropping it takes it down.
+struct Lab {
+    name: String,
+    vmhop: PathBuf,
+}
+
+impl Lab {
+    fn up() -> anyhow::Result<Self> {
+        let lab = Self { name: format!("demo-{}", std::process::id()), vmhop: target().join("debug/vmhop") };
+        lab.run(&["lab", "up", "--name", &lab.name])?;
+        Ok(lab)
+    }
+
+    /// Records the scene's traffic and gives the report as text.
+    fn show(&self, scene: &Scene, out: &Path) -> anyhow::Result<String> {
+        say(&format!("\ndemo: recording {}", scene.title));
+        let file = |end: &str| out.join(format!("{}.{end}", scene.name)).display().to_string();
+        let (recording, json) = (file("vmhop"), file("json"));
+        let vm = format!("vmhop-{}", self.name);
+        let vmhop = self.vmhop.display().to_string();
+        let record = ["record", "--vm", &vm, "-o", &recording, "--"];
+        let exec = [&vmhop, "lab", "exec", "--name", &self.name, "peer", "--"];
+        self.run(&[&record, &exec[..], scene.traffic].concat())?;
+        self.run(&["report", &recording, "--format", "json", "-o", &json])?;
+        if scene.name == "ping" {
+            let copy = out.join("report.json");
+            fs::copy(&json, &copy).with_context(|| format!("failed to write {}", copy.display()))?;
+        }
+        let mut report = self.command(&["report", &recording])?;
+        shell::output(&mut report).with_context(|| format!("failed to report on {recording}"))
+    }
+
+    fn command(&self, words: &[&str]) -> anyhow::Result<Command> {
+        let vmhop = self.vmhop.display().to_string();
+        privileged(&[&[vmhop.as_str()], words].concat())
+    }
+
+    fn run(&self, words: &[&str]) -> anyhow::Result<()> {
+        let done = shell::run(&mut self.command(words)?);
+        if INTERRUPTED.load(Ordering::SeqCst) {
+            bail!("interrupted");
+        }
+        done
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let down = self.command(&["lab", "down", "--name", &self.name]);
+        if let Err(error) = down.and_then(|mut down| shell::run(&mut down)) {
+            say(&format!("demo: failed to take the lab down: {error:#}"));
+        }
+    }
+}
