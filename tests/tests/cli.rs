@@ -19,7 +19,7 @@ const HOPS: usize = tracer::plan::REPORTED_HOPS.len();
 #[test]
 fn help_teaches_by_example_and_tells_exit_codes() {
     let place = Place::new();
-    for command in [&[][..], &["doctor"], &["topology"], &["record"], &["report"]] {
+    for command in [&[][..], &["doctor"], &["topology"], &["record"], &["report"], &["lab"]] {
         let help = place.run(&[command, &["--help"]].concat());
         assert_eq!(help.code, Some(0), "{help:?}");
         for part in ["Examples:\n", "Exit status:\n", "  2  "] {
@@ -57,6 +57,31 @@ fn a_wrong_value_is_answered_on_one_line_before_anything_else() {
         assert_eq!(outcome.code, Some(2), "{outcome:?}");
         assert!(outcome.error().contains(part), "{outcome:?}");
     }
+    assert_eq!(fs::read_to_string(place.path("notes")).unwrap(), "text");
+}
+
+#[test]
+fn a_wrong_filter_is_answered_with_the_place() {
+    let outcome = Place::new().run(&["record", "--filter", "icmp and hots 192.0.2.1"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("vmhop: filter: \"hots\" is not supported here"), "{outcome:?}");
+    assert!(outcome.stderr.ends_with("\n  icmp and hots 192.0.2.1\n           ^^^^\n"), "{outcome:?}");
+}
+
+#[test]
+fn what_is_no_recording_is_no_report() {
+    let place = Place::new();
+    fs::write(place.path("notes"), "text").unwrap();
+    for (file, part) in
+        [("nothing", "No such file"), ("notes", "is not a vmhop recording"), (".", "directory")]
+    {
+        let outcome = place.run(&["report", file, "-o", "out"]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.error().contains(part), "{outcome:?}");
+        assert!(!place.path("out").exists(), "nothing is written for {file}");
+    }
+    let outcome = place.run(&["report", "notes", "-o", "notes"]);
+    assert!(outcome.code == Some(2) && outcome.error().contains("would overwrite"), "{outcome:?}");
     assert_eq!(fs::read_to_string(place.path("notes")).unwrap(), "text");
 }
 
