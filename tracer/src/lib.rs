@@ -1,6 +1,7 @@
 //! vmhop's library: from the topology of a host to the report of where its VMs' frames spend their time.
 
 pub mod decode;
+pub mod export;
 pub mod filter;
 pub mod lab;
 pub mod record;
