@@ -8,3 +8,4 @@ pub mod record;
 pub mod recording;
 pub mod report;
 pub mod topology;
+pub mod warnings;
