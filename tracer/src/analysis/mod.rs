@@ -17,7 +17,8 @@ use crate::{
     loss::LossBook,
     record::{Item, ReadError, RecordReader},
     recording::{Counters, Header, Note},
-    report::Report,
+    report::{Report, WarningRow},
+    warnings,
 };
 
 /// Everything that a recording said, digested.
@@ -70,9 +71,9 @@ pub fn analyse_each(
     books.collect(&mut correlator, visit);
     books.exchanger.finish();
     let mut report = rows::lay_out(&header, &books, &correlator, !reader.truncated());
-    let mut found: Vec<String> = Vec::new();
-    found.extend(books.notes);
-    report.warnings = found;
+    let found = warnings::of(&report);
+    report.warnings = found.iter().map(WarningRow::from).collect();
+    report.warnings.extend(books.notes.into_iter().map(|text| WarningRow { grave: false, text }));
     Ok(report)
 }
 
