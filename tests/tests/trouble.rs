@@ -105,7 +105,7 @@ fn a_guest_that_is_killed_ends_the_recording_with_a_word() {
     let child = recordings.command(&lab, "guest.vmhop", &[]).spawn().unwrap();
     let path = recordings.path("guest.vmhop");
     let programs = recording(&child, &path);
-    let guest = lab.status().unwrap()["qemu"]["pid"].as_i64().unwrap() as i32;
+    let guest = lab.status().unwrap()["qemu_pid"].as_i64().unwrap() as i32;
     // SAFETY: sends a signal to the lab's own QEMU.
     unsafe { libc::kill(guest, libc::SIGKILL) };
     let done: Done = child.wait_with_output().unwrap().into();

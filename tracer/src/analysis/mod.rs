@@ -5,11 +5,11 @@ mod rows;
 
 use std::collections::BTreeMap;
 
-use tracer_common::hop::Hop;
+use tracer_common::hop::{Hook, Hop};
 
 use crate::{
     correlate::{
-        Correlator, Limits,
+        Correlator, Limits, Options,
         exchange::{Exchange, Exchanger},
         threads::Threads,
     },
@@ -87,8 +87,11 @@ fn correlator_for(header: &Header, served: &[Hop]) -> Correlator {
     let slots: BTreeMap<(u32, u32), u8> =
         header.devices.iter().map(|entry| ((entry.device.netns, entry.device.ifindex), entry.slot)).collect();
     let threads = Threads::new(&header.topology, |netns, ifindex| slots.get(&(netns, ifindex)).copied());
-    let waits_for_vcpu = served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter));
-    Correlator::new(Limits::default(), threads, header.topology.vms.len(), waits_for_vcpu)
+    let options = Options {
+        waits_for_vcpu: served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter)),
+        xdp: header.plan.iter().any(|planned| planned.hooks.iter().any(|hook| hook == Hook::Xdp.name())),
+    };
+    Correlator::new(Limits::default(), threads, header.topology.vms.len(), options)
 }
 
 impl Books {
