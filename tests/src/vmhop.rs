@@ -88,9 +88,18 @@ impl Place {
 
     /// Runs vmhop where it sees no process but its own, and thus no VM. Needs root.
     pub fn run_alone(&self, arguments: &[&str]) -> Outcome {
+        self.run_unshared(&["--pid", "--fork", "--kill-child", "--mount-proc"], arguments)
+    }
+
+    /// Runs vmhop as the root of a user namespace of its own, as in a container.
+    pub fn run_in_user_namespace(&self, arguments: &[&str]) -> Outcome {
+        self.run_unshared(&["--user", "--map-root-user"], arguments)
+    }
+
+    fn run_unshared(&self, namespaces: &[&str], arguments: &[&str]) -> Outcome {
         let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(self.path("vmhop"));
-        Outcome::of(command.args(arguments).current_dir(self.dir.path()).output().unwrap())
+        command.args(namespaces).arg(self.path("vmhop")).args(arguments);
+        Outcome::of(command.current_dir(self.dir.path()).output().unwrap())
     }
 }
 

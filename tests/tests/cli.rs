@@ -135,6 +135,42 @@ fn a_wrong_name_is_answered_with_what_exists() {
 }
 
 #[test]
+fn a_silent_vm_leaves_a_recording_that_anyone_can_read_and_the_next_may_replace() {
+    if !able() {
+        return;
+    }
+    let (place, host, name) = (Place::new(), Netns::new("host"), unique("vm"));
+    let _vm = Holder::qemu(&name, host.tun("tap0", libc::IFF_TAP), None);
+    let record = ["record", "--vm", &name, "--duration", "300ms", "-o", "a.vmhop", "--json"];
+    for _ in 0..2 {
+        let outcome = place.run(&record);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        let (said, last) = outcome.stderr.trim_end().rsplit_once('\n').unwrap();
+        assert!(said.contains("recorded to a.vmhop"), "{outcome:?}");
+        assert!(last.starts_with("vmhop: no frame of") && last.contains(&name), "{outcome:?}");
+        assert_eq!(outcome.json()["recording"]["vms"], serde_json::json!([name]));
+    }
+    let report = place.run_as_ordinary(&["report", "a.vmhop", "--format", "json"]);
+    assert_eq!((report.code, report.stderr.as_str()), (Some(0), ""));
+    assert_eq!(report.json()["hops"].as_array().unwrap().len(), HOPS);
+    let report = place.run(&["report", "a.vmhop", "-o", "a.vmhop"]);
+    assert!(report.code == Some(2) && report.error().contains("would overwrite"), "{report:?}");
+    let report = place.run(&["report", "a.vmhop", "-o", "no/report"]);
+    assert!(report.code == Some(2) && report.error().contains("failed to create no/report"), "{report:?}");
+    assert_eq!(place.run(&["report", "a.vmhop"]).code, Some(0), "the recording is still whole");
+}
+
+#[test]
+fn root_of_a_user_namespace_is_told_to_leave_it() {
+    if !able() {
+        return;
+    }
+    let outcome = Place::new().run_in_user_namespace(&["record"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.error().contains("user namespace"), "{outcome:?}");
+}
+
+#[test]
 fn an_ordinary_user_is_told_on_one_line_to_become_root() {
     if !able() {
         return;

@@ -102,8 +102,8 @@ Examples:
   vmhop report download.vmhop --format json -o report.json
 
 Exit status:
-  0  done
-  1  the recording holds nothing, is cut off, or the report could not be written
+  0  done; of a recording that was cut off, the report tells so
+  1  the recording is damaged, or the report could not be written
   2  there is no such file, or it is no recording of this version";
 
 /// Below `vmhop lab --help`.
