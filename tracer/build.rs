@@ -34,8 +34,10 @@ fn main() -> anyhow::Result<()> {
 
 /// Whether `toolchain` has the source of `core`, which the BPF target must compile itself.
 fn has_source(toolchain: &str) -> bool {
-    let output = Command::new("rustup").args(["run", toolchain, "rustc", "--print", "sysroot"]).output();
-    let Ok(output) = output else { return false };
+    let mut rustc = Command::new("rustup");
+    rustc.args(["run", toolchain, "rustc", "--print", "sysroot"]);
+    // Or rustup would start to download a toolchain that is not there.
+    let Ok(output) = rustc.env("RUSTUP_AUTO_INSTALL", "0").output() else { return false };
     let sysroot = String::from_utf8_lossy(&output.stdout);
     let source = format!("{}/lib/rustlib/src/rust/library/core/Cargo.toml", sysroot.trim());
     output.status.success() && std::path::Path::new(&source).exists()

@@ -1,35 +1,14 @@
-//! Labs for tests: the binary that makes them, and a guard that takes them down however the test ends.
+//! Labs for tests, each with a guard that takes it down however the test ends.
 
 use std::{
     env,
-    path::PathBuf,
     process::{Command, Output, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::{Context as _, bail};
 
-/// The binary under test, up to date: cargo does not build another package's binary for a test.
-pub fn vmhop() -> anyhow::Result<PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
-}
-
-fn build() -> anyhow::Result<PathBuf> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "tracer", "--bin", "vmhop"]);
-    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().context("failed to run cargo")?;
-    if !status.success() {
-        bail!("vmhop does not build");
-    }
-    // Tests lie in target/PROFILE/deps.
-    let test = env::current_exe().context("failed to find the running test")?;
-    let folder = test.ancestors().nth(2).context("the running test is not in a build folder")?;
-    Ok(folder.join("vmhop"))
-}
+use crate::vmhop;
 
 /// Whether tests that need root can run. A skip is for a developer's machine: where VMHOP_NO_SKIPS is set,
 /// as in CI, it is a failure.
@@ -108,7 +87,7 @@ impl TestLab {
     /// `vmhop lab SUBCOMMAND --name NAME …`, not yet started.
     pub fn command(&self, words: &[&str]) -> anyhow::Result<Command> {
         let (subcommand, rest) = words.split_first().context("no subcommand")?;
-        let mut command = Command::new(vmhop()?);
+        let mut command = Command::new(vmhop::binary());
         command.args(["lab", subcommand, "--name", &self.name]).args(rest);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)

@@ -108,7 +108,7 @@ impl Lab {
             let copy = out.join("report.json");
             fs::copy(&json, &copy).with_context(|| format!("failed to write {}", copy.display()))?;
         }
-        let mut report = self.command(&["report", &recording])?;
+        let mut report = self.command(&["report", &recording, "--format", "text"])?;
         shell::output(&mut report).with_context(|| format!("failed to report on {recording}"))
     }
 
