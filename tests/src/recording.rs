@@ -8,11 +8,14 @@ use std::{
 
 use tempfile::TempDir;
 use tracer::{
-    analysis::analyse_each, correlate::exchange::Exchange, latency::Layer, latency::charge, latency::charge_turn,
-    record::RecordReader, report::Report,
+    analysis::analyse_each, correlate::exchange::Exchange, latency::Layer, latency::charge,
+    latency::charge_turn, record::RecordReader, report::Report,
 };
 
-use crate::lab::{Done, TestLab, vmhop};
+use crate::{
+    lab::{Done, TestLab},
+    vmhop::binary,
+};
 
 /// A folder for recordings.
 pub struct Recordings {
@@ -32,16 +35,27 @@ impl Recordings {
 
     /// `vmhop record --vm LAB -o FILE OPTIONS…`, not started yet.
     pub fn command(&self, lab: &TestLab, file: &str, options: &[&str]) -> Command {
-        let mut command = Command::new(vmhop().unwrap());
+        let mut command = Command::new(binary());
         command.args(["record", "--vm", &lab.vm(), "-o"]).arg(self.path(file)).args(options);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// Records while `words` run in `place`; gives the recording's path and what was printed.
-    pub fn during(&self, lab: &TestLab, file: &str, options: &[&str], place: &str, words: &[&str]) -> (PathBuf, Done) {
+    pub fn during(
+        &self,
+        lab: &TestLab,
+        file: &str,
+        options: &[&str],
+        place: &str,
+        words: &[&str],
+    ) -> (PathBuf, Done) {
         let mut command = self.command(lab, file, options);
-        command.arg("--").arg(vmhop().unwrap()).args(["lab", "exec", "--name", lab.name(), place, "--"]).args(words);
+        command
+            .arg("--")
+            .arg(binary())
+            .args(["lab", "exec", "--name", lab.name(), place, "--"])
+            .args(words);
         let done: Done = command.output().unwrap().into();
         (self.path(file), done)
     }
@@ -66,7 +80,8 @@ pub fn time_in(exchange: &Exchange, layers: &[Layer]) -> u64 {
     let pairs = exchange.stamps.windows(2).enumerate();
     let in_layers = pairs.filter(|(index, pair)| {
         let turn = index + 1 == exchange.turn;
-        let layer = if turn { charge_turn(pair[0].hop, pair[1].hop) } else { charge(pair[0].hop, pair[1].hop) };
+        let layer =
+            if turn { charge_turn(pair[0].hop, pair[1].hop) } else { charge(pair[0].hop, pair[1].hop) };
         layers.contains(&layer)
     });
     in_layers.map(|(_, pair)| pair[1].time_ns - pair[0].time_ns).sum()
@@ -77,7 +92,12 @@ pub fn assert_additive(report: &Report) {
     for group in report.exchanges.groups.iter().filter(|group| group.count > 0) {
         let sum: f64 = group.layers.iter().map(|layer| layer.mean_ns).sum();
         let mean = group.mean_ns.unwrap();
-        assert!((sum - mean).abs() <= mean / 1000.0, "{} by {}: layers {sum}, mean {mean}", group.kind, group.initiator);
+        assert!(
+            (sum - mean).abs() <= mean / 1000.0,
+            "{} by {}: layers {sum}, mean {mean}",
+            group.kind,
+            group.initiator
+        );
     }
     for segment in &report.segments {
         assert_eq!(segment.negative, 0, "{} to {}", segment.from, segment.to);

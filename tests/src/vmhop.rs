@@ -2,16 +2,42 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use std::{
-    fs,
+    env, fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output},
+    sync::LazyLock,
 };
 
 use tempfile::TempDir;
 
 /// `nobody`: in no group that matters.
 const ORDINARY: u32 = 65534;
+
+/// The binary, of this very source: built once a run, unless `VMHOP_BIN` names one.
+pub fn binary() -> &'static Path {
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("VMHOP_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => build(),
+    });
+    &BINARY
+}
+
+/// Cargo builds no binary of another package for a test, so the test asks for it, in its own profile.
+fn build() -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "tracer", "--bin", "vmhop", "--message-format", "json"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut executables = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+    executables.next_back().unwrap()
+}
 
 /// What came of a run.
 #[derive(Debug)]
@@ -59,7 +85,7 @@ impl Place {
         let copy = dir.path().join("vmhop");
         // By a process of its own: were it open for writing here, a test forking at that moment would keep it
         // open, and its execution would fail (ETXTBSY).
-        crate::host::run(&format!("cp {} {}", crate::lab::vmhop().unwrap().display(), copy.display()));
+        crate::host::run(&format!("cp {} {}", binary().display(), copy.display()));
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         Place { dir }
     }

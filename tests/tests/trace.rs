@@ -44,7 +44,19 @@ fn each_echo_asked_by_the_peer_spends_less_in_the_host_than_ping_says() {
         assert!(exchange.total_ns() < *trip, "{} in the host, {trip} round trip", exchange.total_ns());
     }
     assert_eq!(report.losses.ring_total, 0);
-    for name in ["tap.write", "tap.rx", "nic.queue", "nic.xmit", "nic.done", "nic.rx", "nic.stack", "tap.queue", "tap.ring", "vmm.read", "vmm.read.end"] {
+    for name in [
+        "tap.write",
+        "tap.rx",
+        "nic.queue",
+        "nic.xmit",
+        "nic.done",
+        "nic.rx",
+        "nic.stack",
+        "tap.queue",
+        "tap.ring",
+        "vmm.read",
+        "vmm.read.end",
+    ] {
         assert_eq!(hop(&report, name).coverage, Some(1.0), "{name}");
         assert!(hop(&report, name).seen >= PINGS as u64, "{name}");
     }
@@ -98,7 +110,19 @@ fn tap_to_nic_agrees_with_tcpdump() {
     let recordings = Recordings::new();
     let dump = |device: &str| {
         let mut command = lab
-            .command(&["exec", "host", "--", "tcpdump", "-i", device, "-U", "-w", "-", "--time-stamp-precision=nano", "icmp"])
+            .command(&[
+                "exec",
+                "host",
+                "--",
+                "tcpdump",
+                "-i",
+                device,
+                "-U",
+                "-w",
+                "-",
+                "--time-stamp-precision=nano",
+                "icmp",
+            ])
             .unwrap();
         let capture = fs::File::create(recordings.path(device)).unwrap();
         command.stdout(capture).stderr(Stdio::null()).spawn().unwrap()
@@ -115,7 +139,11 @@ fn tap_to_nic_agrees_with_tcpdump() {
     }
     let read = |device: &str| {
         let file = recordings.path(device);
-        let output = std::process::Command::new("tcpdump").args(["-tt", "-nn", "--nano", "-r"]).arg(file).output().unwrap();
+        let output = std::process::Command::new("tcpdump")
+            .args(["-tt", "-nn", "--nano", "-r"])
+            .arg(file)
+            .output()
+            .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let theirs = tcpdump_mean(&read("tap0"), &read("nic0"));

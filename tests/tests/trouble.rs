@@ -11,15 +11,17 @@ use std::{
 };
 
 use tests::{
-    lab::{Done, TestLab, root_or_skip, vmhop},
+    lab::{Done, TestLab, root_or_skip},
     recording::{Recordings, analyse},
+    vmhop::binary,
 };
 
 /// Ids of the BPF programs that a process holds, from its descriptors.
 fn programs_of(pid: u32) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap().flatten();
     let texts = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
-    let id = |text: String| Some(text.lines().find_map(|line| line.strip_prefix("prog_id:"))?.trim().to_owned());
+    let id =
+        |text: String| Some(text.lines().find_map(|line| line.strip_prefix("prog_id:"))?.trim().to_owned());
     texts.filter_map(id).collect()
 }
 
@@ -53,7 +55,10 @@ fn recording(child: &Child, path: &Path) -> Vec<String> {
 }
 
 fn ping_in_background(lab: &TestLab) -> Child {
-    lab.command(&["exec", "peer", "--", "ping", "-q", "-i", "0.02", "-w", "30", "192.0.2.2"]).unwrap().spawn().unwrap()
+    lab.command(&["exec", "peer", "--", "ping", "-q", "-i", "0.02", "-w", "30", "192.0.2.2"])
+        .unwrap()
+        .spawn()
+        .unwrap()
 }
 
 fn last_line(done: &Done) -> &str {
@@ -145,7 +150,8 @@ struct SmallDisk(std::path::PathBuf);
 impl SmallDisk {
     fn new(path: std::path::PathBuf) -> SmallDisk {
         fs::create_dir(&path).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&path).status();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&path).status();
         assert!(mounted.unwrap().success());
         SmallDisk(path)
     }
@@ -170,7 +176,7 @@ fn a_full_disk(lab: &TestLab, recordings: &Recordings) {
 #[test]
 fn what_is_no_recording_is_said_in_one_line() {
     let report = |path: &Path| -> Done {
-        Command::new(vmhop().unwrap()).arg("report").arg(path).output().unwrap().into()
+        Command::new(binary()).arg("report").arg(path).output().unwrap().into()
     };
     let recordings = Recordings::new();
     let path = recordings.path("text");
@@ -178,7 +184,11 @@ fn what_is_no_recording_is_said_in_one_line() {
         fs::write(&path, content).unwrap();
         let done = report(&path);
         assert_eq!(done.code, Some(2), "{}", done.stderr);
-        assert!(done.stderr.contains("not a vmhop recording") && done.stderr.lines().count() == 1, "{}", done.stderr);
+        assert!(
+            done.stderr.contains("not a vmhop recording") && done.stderr.lines().count() == 1,
+            "{}",
+            done.stderr
+        );
     }
     let done = report(&recordings.path("nothing"));
     assert_eq!(done.code, Some(2), "{}", done.stderr);

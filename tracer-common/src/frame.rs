@@ -342,7 +342,8 @@ impl<B: Bytes> Reader<'_, B> {
             self.frame.kind = Kind::Fragment;
             state = mix(state, layer4.pair(0));
         } else if layer4.available < 8 {
-            self.frame.kind = if inside < 8 && self.frame.protocol != PROTOCOL_TCP { Kind::Other } else { Kind::Truncated };
+            self.frame.kind =
+                if inside < 8 && self.frame.protocol != PROTOCOL_TCP { Kind::Other } else { Kind::Truncated };
             state = mix(state, inside as u64);
         } else {
             match self.frame.protocol {

@@ -45,8 +45,18 @@ macro_rules! offset_of_member {
 }
 
 offset_of_member!(
-    skb_dev, skb_len, skb_data_len, skb_head, skb_data, skb_mac_header, skb_protocol, dev_ifindex, dev_net,
-    net_inum, task_pid, regs_arg0
+    skb_dev,
+    skb_len,
+    skb_data_len,
+    skb_head,
+    skb_data,
+    skb_mac_header,
+    skb_protocol,
+    dev_ifindex,
+    dev_net,
+    net_inum,
+    task_pid,
+    regs_arg0
 );
 
 macro_rules! setting {

@@ -204,7 +204,16 @@ mod tests {
         let mut bytes = [0; 64];
         bytes[0..8].copy_from_slice(&7u64.to_ne_bytes());
         bytes[40..44].copy_from_slice(&98u32.to_ne_bytes());
-        bytes[56..64].copy_from_slice(&[3, 0, 255, Hop::NicXmit as u8, Hook::NetDevStartXmit as u8, 1, 0, 42]);
+        bytes[56..64].copy_from_slice(&[
+            3,
+            0,
+            255,
+            Hop::NicXmit as u8,
+            Hook::NetDevStartXmit as u8,
+            1,
+            0,
+            42,
+        ]);
         let Ok(Record::Event(event)) = decode(&bytes) else { panic!("not an event") };
         assert_eq!((event.time_ns, event.len, event.cpu, event.device), (7, 98, 3, None));
         assert_eq!((event.hop, event.kind, event.payload()), (Hop::NicXmit, Some(Kind::EchoRequest), 56));

@@ -13,7 +13,8 @@ use crate::{
 const OUTWARD: &[Hop] = &[Hop::TapWrite, Hop::TapRx, Hop::NicQueue, Hop::NicXmit, Hop::NicDone];
 const INWARD: &[Hop] =
     &[Hop::NicRx, Hop::NicStack, Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd];
-const BETWEEN: &[Hop] = &[Hop::TapWrite, Hop::TapRx, Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd];
+const BETWEEN: &[Hop] =
+    &[Hop::TapWrite, Hop::TapRx, Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd];
 
 /// A drop's place and reason: last hop before it, slot of the device, reason code.
 pub type DropKey = (Hop, Option<u8>, u32);

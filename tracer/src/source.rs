@@ -21,7 +21,11 @@ impl RingSource {
     ///
     /// # Errors
     /// What `sink` returns, which ends the draining; the record at hand counts as taken.
-    pub fn drain<E>(&mut self, limit: usize, mut sink: impl FnMut(Record) -> Result<(), E>) -> Result<usize, E> {
+    pub fn drain<E>(
+        &mut self,
+        limit: usize,
+        mut sink: impl FnMut(Record) -> Result<(), E>,
+    ) -> Result<usize, E> {
         for taken in 0..limit {
             let Some(item) = self.ring.next() else { return Ok(taken) };
             match decode(&item) {

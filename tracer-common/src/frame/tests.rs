@@ -91,7 +91,11 @@ fn each_covered_field_changes_the_digest() {
     ] {
         assert_ne!(parse_of(&other).digest, base, "{what}");
     }
-    assert_ne!(Slice(&ipv4(6, A, B, 5, 0, &tcp(40000, 80, 1000, 2000, 0x10, 10))).parse(&[1, 2]).digest, base, "key");
+    assert_ne!(
+        Slice(&ipv4(6, A, B, 5, 0, &tcp(40000, 80, 1000, 2000, 0x10, 10))).parse(&[1, 2]).digest,
+        base,
+        "key"
+    );
 }
 
 #[test]

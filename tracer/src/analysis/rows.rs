@@ -17,8 +17,8 @@ use crate::{
     loss::DropKey,
     recording::{Header, PlannedHop},
     report::{
-        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report, RuleCount, SCHEMA,
-        SegmentRow,
+        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report, RuleCount,
+        SCHEMA, SegmentRow,
     },
 };
 
@@ -89,7 +89,8 @@ fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Co
 
 /// The hook that served most of a hop's events; where there were none, the first planned.
 fn serving_hook(planned: &PlannedHop, hop: Hop, books: &Books) -> String {
-    let of_hop = books.loss.hooks.range((hop as u8, Hook::ALL[0])..).take_while(|((code, _), _)| *code == hop as u8);
+    let of_hop =
+        books.loss.hooks.range((hop as u8, Hook::ALL[0])..).take_while(|((code, _), _)| *code == hop as u8);
     let most = of_hop.max_by_key(|(_, count)| **count).map(|((_, hook), _)| hook.name().to_owned());
     most.or_else(|| planned.hooks.first().cloned()).unwrap_or_default()
 }
@@ -180,7 +181,9 @@ fn initiator_of(side: Side) -> Initiator {
 
 fn matches_side(initiator: Initiator, side: Side) -> bool {
     match side {
-        Side::Guest(_) => matches!(initiator, Initiator::Guest | Initiator::GuestToGuest | Initiator::GuestToHost),
+        Side::Guest(_) => {
+            matches!(initiator, Initiator::Guest | Initiator::GuestToGuest | Initiator::GuestToHost)
+        }
         Side::Wire(_) => initiator == Initiator::Peer,
         Side::Host => initiator == Initiator::Host,
     }
@@ -217,7 +220,8 @@ fn tally(kind: ExchangeKind, initiator: Initiator, books: &Books) -> Tally {
     {
         return sum;
     }
-    let of_side = |((of, side), _): &(&(ExchangeKind, Side), &Tally)| *of == kind && matches_side(initiator, *side);
+    let of_side =
+        |((of, side), _): &(&(ExchangeKind, Side), &Tally)| *of == kind && matches_side(initiator, *side);
     for (_, tally) in books.exchanger.tallies.iter().filter(of_side) {
         sum.unanswered += tally.unanswered;
         sum.ambiguous += tally.ambiguous;

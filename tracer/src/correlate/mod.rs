@@ -327,7 +327,9 @@ impl Correlator {
     fn read(&mut self, event: &Event) {
         let Some(slot) = self.open.by_skb(event.skb) else { return };
         let Some(open) = self.open.get_mut(slot) else { return };
-        let Some(ring_ns) = open.passage.time_at(Hop::TapRing).or_else(|| open.passage.time_at(Hop::TapQueue)) else {
+        let Some(ring_ns) =
+            open.passage.time_at(Hop::TapRing).or_else(|| open.passage.time_at(Hop::TapQueue))
+        else {
             return;
         };
         if open.passage.time_at(Hop::VmmRead).is_some() {

@@ -41,7 +41,16 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn new(passage: Passage) -> Open {
         let (skb, wire_flow) = (passage.skb, passage.flow);
-        Open { number: 0, passage, reader: 0, branches: 0, segments: None, wire_flow, skbs: vec![skb], heads: Vec::new() }
+        Open {
+            number: 0,
+            passage,
+            reader: 0,
+            branches: 0,
+            segments: None,
+            wire_flow,
+            skbs: vec![skb],
+            heads: Vec::new(),
+        }
     }
 
     /// Whether an event's content can be this frame's: the digest, or the flow where a header grew or was

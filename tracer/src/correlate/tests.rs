@@ -4,9 +4,7 @@
 use tracer_common::frame::Kind;
 
 use super::{exchange::*, *};
-use crate::topology::{
-    Device, DeviceKind, Tap, Thread, ThreadRole, Topology, Vm, Vmm,
-};
+use crate::topology::{Device, DeviceKind, Tap, Thread, ThreadRole, Topology, Vm, Vmm};
 
 fn device(name: &str, ifindex: u32, kind: DeviceKind) -> Device {
     Device {
@@ -74,7 +72,16 @@ fn at(time_ns: u64, hop: Hop, skb: u64, device: u8, content: u64) -> Event {
 
 /// An event that the address alone identifies.
 fn bare(time_ns: u64, hop: Hop, skb: u64, device: u8) -> Event {
-    Event { head: 0, digest: 0, flow: 0, len: 0, seq: 0, kind: None, overhead: 0, ..at(time_ns, hop, skb, device, 0) }
+    Event {
+        head: 0,
+        digest: 0,
+        flow: 0,
+        len: 0,
+        seq: 0,
+        kind: None,
+        overhead: 0,
+        ..at(time_ns, hop, skb, device, 0)
+    }
 }
 
 /// An event of a thread.
@@ -118,7 +125,10 @@ fn one_address_from_birth_to_death_is_one_passage() {
     let passages = run(&outward(100, 0xa, 1));
     assert_eq!(passages.len(), 1);
     assert_eq!(hops(&passages[0]), ["tap.rx", "nic.queue", "nic.xmit", "nic.done"]);
-    assert_eq!((passages[0].from, passages[0].to, passages[0].end), (Side::Guest(0), Side::Wire(1), End::Done));
+    assert_eq!(
+        (passages[0].from, passages[0].to, passages[0].end),
+        (Side::Guest(0), Side::Wire(1), End::Done)
+    );
 }
 
 #[test]
@@ -138,7 +148,8 @@ fn an_address_used_again_before_its_end_was_seen_leaves_the_first_unfinished() {
 
 #[test]
 fn other_content_at_the_same_address_is_never_joined() {
-    let events = [at(100, Hop::TapRx, 0xa, 0, 1), at(110, Hop::NicQueue, 0xa, 1, 2), at(120, Hop::NicXmit, 0xa, 1, 2)];
+    let events =
+        [at(100, Hop::TapRx, 0xa, 0, 1), at(110, Hop::NicQueue, 0xa, 1, 2), at(120, Hop::NicXmit, 0xa, 1, 2)];
     let passages = run(&events);
     assert_eq!(hops(&passages[0]), ["tap.rx"]);
     assert_eq!(hops(&passages[1]), ["nic.queue", "nic.xmit"]);
@@ -368,7 +379,8 @@ fn a_datagram_answers_only_while_a_question_is_outstanding() {
         let to = if from == GUEST { WIRE } else { GUEST };
         passage(start_ns, from, to, Kind::Udp, flow, 0)
     };
-    let (found, _) = exchanges(&[udp(100, GUEST, 4), udp(200, WIRE, 5), udp(300, WIRE, 5), udp(350, GUEST, 4)]);
+    let (found, _) =
+        exchanges(&[udp(100, GUEST, 4), udp(200, WIRE, 5), udp(300, WIRE, 5), udp(350, GUEST, 4)]);
     let initiators: Vec<_> = found.iter().map(|exchange| exchange.initiator).collect();
     assert_eq!(initiators, [Initiator::Guest, Initiator::Peer]);
 }
@@ -376,7 +388,12 @@ fn a_datagram_answers_only_while_a_question_is_outstanding() {
 #[test]
 fn a_driver_that_finishes_after_the_answer_bounds_nothing() {
     let mut question = passage(100, GUEST, WIRE, Kind::EchoRequest, 4, 1);
-    question.stamps.push(Stamp { hop: Hop::NicDone, time_ns: 300, hook: Hook::ConsumeSkb, rule: Rule::Pointer });
+    question.stamps.push(Stamp {
+        hop: Hop::NicDone,
+        time_ns: 300,
+        hook: Hook::ConsumeSkb,
+        rule: Rule::Pointer,
+    });
     let (found, exchanger) = exchanges(&[question, passage(200, WIRE, GUEST, Kind::EchoReply, 5, 1)]);
     assert_eq!(found[0].stamps.iter().map(|stamp| stamp.hop).collect::<Vec<_>>(), [Hop::TapRx, Hop::NicRx]);
     assert_eq!(exchanger.tallies[&(ExchangeKind::Echo, GUEST)].overtaken, 1);

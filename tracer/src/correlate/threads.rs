@@ -99,7 +99,8 @@ impl Threads {
         let mut stamps = Vec::with_capacity(3);
         let first = !std::mem::replace(&mut thread.wrote_since_wake, true);
         let wake = thread.wake.filter(|wake| first && wake.time_ns <= write.time_ns);
-        let kick = self.kicks.get_mut(thread.vm).and_then(|kick| kick.take_if(|kick| kick.time_ns <= write.time_ns));
+        let kick =
+            self.kicks.get_mut(thread.vm).and_then(|kick| kick.take_if(|kick| kick.time_ns <= write.time_ns));
         stamps.extend(kick);
         // A kick that found the thread running already was not what woke it.
         stamps.extend(wake.filter(|wake| kick.is_none_or(|kick| kick.time_ns <= wake.time_ns)));

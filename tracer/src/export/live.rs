@@ -29,7 +29,9 @@ impl LiveLine {
         self.shown = true;
         let Progress { elapsed, frames, events, lost } = progress;
         let seconds = elapsed.as_secs_f64();
-        say(format_args!("\r\x1b[Krecording {seconds:.1} s: {frames} frames, {events} events, {lost} lost; Ctrl-C stops"));
+        say(format_args!(
+            "\r\x1b[Krecording {seconds:.1} s: {frames} frames, {events} events, {lost} lost; Ctrl-C stops"
+        ));
     }
 
     /// Ends the line and says what came of it.

@@ -62,7 +62,8 @@ impl LatencyBook {
     /// Enters a passage.
     pub fn passage(&mut self, passage: &Passage) {
         // A branch shares its parent's hops; only what is its own counts.
-        let first_own = if passage.branch { passage.stamps.len().saturating_sub(own_hops(passage) + 1) } else { 0 };
+        let first_own =
+            if passage.branch { passage.stamps.len().saturating_sub(own_hops(passage) + 1) } else { 0 };
         for pair in passage.stamps[first_own..].windows(2) {
             let span = Span { from: pair[0].hop, to: pair[1].hop, turn: false };
             self.segments.entry(span).or_default().record(pair[0].time_ns, pair[1].time_ns);
@@ -103,7 +104,8 @@ impl GroupBook {
     /// Spans in the order of the way.
     pub fn ordered(&self) -> Vec<(Span, &Stats)> {
         let mut rows: Vec<_> = self.spans.iter().map(|(span, stats)| (*span, stats)).collect();
-        let place = |span: &Span| self.places.get(span).map_or(0.0, |(sum, count)| *sum as f64 / *count as f64);
+        let place =
+            |span: &Span| self.places.get(span).map_or(0.0, |(sum, count)| *sum as f64 / *count as f64);
         rows.sort_by(|(left, _), (right, _)| place(left).total_cmp(&place(right)).then(left.cmp(right)));
         rows
     }

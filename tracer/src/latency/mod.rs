@@ -115,9 +115,10 @@ pub fn charge_turn(last: Hop, first: Hop) -> Layer {
     match (last, first) {
         (Hop::NicDone, _) if arrives => Layer::WirePeer,
         (Hop::VcpuEnter | Hop::VmmIrq, Hop::VmmKick) => Layer::Guest,
-        (Hop::VmmRead | Hop::VmmReadEnd | Hop::VmmIrq | Hop::VcpuEnter, Hop::VmmKick | Hop::VmmWake | Hop::TapWrite) => {
-            Layer::GuestVmm
-        }
+        (
+            Hop::VmmRead | Hop::VmmReadEnd | Hop::VmmIrq | Hop::VcpuEnter,
+            Hop::VmmKick | Hop::VmmWake | Hop::TapWrite,
+        ) => Layer::GuestVmm,
         (_, Hop::TapQueue) if in_stack => Layer::Host,
         _ => Layer::Unattributed,
     }

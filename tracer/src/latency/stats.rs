@@ -13,7 +13,10 @@ pub struct Stats {
 
 impl Default for Stats {
     fn default() -> Stats {
-        #[expect(clippy::unwrap_used, reason = "three significant digits are in the range that new() accepts")]
+        #[expect(
+            clippy::unwrap_used,
+            reason = "three significant digits are in the range that new() accepts"
+        )]
         let histogram = Histogram::new(3).unwrap();
         Stats { histogram, sum_ns: 0, negative: 0 }
     }

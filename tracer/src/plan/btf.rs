@@ -49,7 +49,9 @@ impl KernelBtf {
 
     /// What the plan must know of this kernel.
     pub fn facts(&self) -> Facts {
-        let exists = |name: &&str| self.0.resolve_ids_by_name(&format!("btf_trace_{name}")).is_ok_and(|ids| !ids.is_empty());
+        let exists = |name: &&str| {
+            self.0.resolve_ids_by_name(&format!("btf_trace_{name}")).is_ok_and(|ids| !ids.is_empty())
+        };
         let names = crate::plan::catalog::CATALOG.iter().filter_map(|program| program.tracepoint());
         Facts {
             tracepoints: names.filter(exists).map(str::to_owned).collect(),
@@ -88,7 +90,10 @@ impl KernelBtf {
     }
 
     fn offset(&self, structure: &str, member: &str) -> Result<u32> {
-        let types = self.0.resolve_types_by_name(structure).with_context(|| format!("this kernel has no {structure}"))?;
+        let types = self
+            .0
+            .resolve_types_by_name(structure)
+            .with_context(|| format!("this kernel has no {structure}"))?;
         let found = types.iter().find_map(|found| match found {
             Type::Struct(found) => self.member_bits(found, member),
             _ => None,

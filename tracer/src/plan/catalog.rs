@@ -93,7 +93,9 @@ pub const CATALOG: &[Program] = &[
 /// Why no hook serves `hop`, and what would help.
 pub fn why_unserved(hop: Hop, facts: &Facts) -> String {
     match hop {
-        Hop::BridgeIn | Hop::BridgeOut => "inside the bridge only kprobes see; its time is in tap.rx to nic.queue",
+        Hop::BridgeIn | Hop::BridgeOut => {
+            "inside the bridge only kprobes see; its time is in tap.rx to nic.queue"
+        }
         Hop::IpIn | Hop::IpOut => "inside IP only kprobes see; its time is in the segment around it",
         Hop::NicHw => "hardware receive stamps are not read by this version",
         Hop::NicIrq => "no traced NIC has an interrupt of its own (veth and other virtual devices have none)",

@@ -53,7 +53,8 @@ impl Facts {
         self.emulated_guest = vms.iter().any(|vm| !vm.kvm);
         let has_vhost = |vm: &&Vm| vm.threads.iter().any(|thread| thread.role == ThreadRole::Vhost);
         self.vhost = vms.iter().any(has_vhost);
-        self.nic_irq = vms.iter().flat_map(|vm| &vm.taps).flat_map(|tap| &tap.nics).any(|nic| !nic.irqs.is_empty());
+        self.nic_irq =
+            vms.iter().flat_map(|vm| &vm.taps).flat_map(|tap| &tap.nics).any(|nic| !nic.irqs.is_empty());
         self
     }
 }
@@ -119,8 +120,12 @@ impl Plan {
 
     /// The hooks that serve `hop`, first choice first.
     pub fn hooks(&self, hop: Hop) -> Vec<Hook> {
-        let mut hooks: Vec<_> =
-            self.programs.iter().filter(|program| program.hops.contains(&hop)).map(|program| program.hook).collect();
+        let mut hooks: Vec<_> = self
+            .programs
+            .iter()
+            .filter(|program| program.hops.contains(&hop))
+            .map(|program| program.hook)
+            .collect();
         let by_xdp = matches!(hop, Hop::NicRx | Hop::TapRx);
         if by_xdp && matches!(self.xdp, XdpMode::Native | XdpMode::Generic) {
             hooks.insert(0, Hook::Xdp);
@@ -149,13 +154,15 @@ mod tests {
     use super::*;
 
     fn facts() -> Facts {
-        let tracepoints = CATALOG.iter().filter_map(|program| program.tracepoint()).map(str::to_owned).collect();
+        let tracepoints =
+            CATALOG.iter().filter_map(|program| program.tracepoint()).map(str::to_owned).collect();
         Facts { tracepoints, kvm: true, kvm_guest: true, ..Facts::default() }
     }
 
     #[test]
     fn every_reported_hop_is_served_or_says_why_not() {
-        for facts in [facts(), Facts::default(), Facts { emulated_guest: true, kvm_guest: false, ..facts() }] {
+        for facts in [facts(), Facts::default(), Facts { emulated_guest: true, kvm_guest: false, ..facts() }]
+        {
             for hop in Plan::new(&facts, XdpMode::Auto).hops() {
                 assert_ne!(hop.hooks.is_empty(), hop.unserved.is_none(), "{hop:?}");
             }

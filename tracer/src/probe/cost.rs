@@ -23,9 +23,12 @@ pub struct CostMeter {
 impl CostMeter {
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<CostMeter> {
         let map = ebpf.take_map("LOST").ok_or_else(|| anyhow!("the loss counters were taken before"))?;
-        let loaded = |(name, program): (&str, &aya::programs::Program)| Some((name.to_owned(), program.info().ok()?.id()));
+        let loaded = |(name, program): (&str, &aya::programs::Program)| {
+            Some((name.to_owned(), program.info().ok()?.id()))
+        };
         // v5.8 and later; without it costs read as zero runs, which the report shows as not measured.
-        let stats = enable_stats(Stats::RunTime).inspect_err(|error| log::warn!("no run-time statistics: {error}"));
+        let stats =
+            enable_stats(Stats::RunTime).inspect_err(|error| log::warn!("no run-time statistics: {error}"));
         Ok(CostMeter {
             lost: PerCpuArray::try_from(map)?,
             programs: ebpf.programs().filter_map(loaded).collect(),
@@ -41,7 +44,8 @@ impl CostMeter {
         counters.lost.clear();
         counters.lost_by_cpu = BTreeMap::new();
         for hop in (0..HOP_SLOTS as u8).filter_map(Hop::from_code) {
-            let per_cpu = self.lost.get(&u32::from(hop as u8), 0).context("failed to read the loss counters")?;
+            let per_cpu =
+                self.lost.get(&u32::from(hop as u8), 0).context("failed to read the loss counters")?;
             for (cpu, &lost) in (0..).zip(per_cpu.iter()).filter(|(_, lost)| **lost > 0) {
                 *counters.lost.entry(hop.name().to_owned()).or_default() += lost;
                 *counters.lost_by_cpu.entry(cpu).or_default() += lost;
@@ -53,6 +57,11 @@ impl CostMeter {
 }
 
 fn cost_of(name: &str, id: u32) -> Option<ProgramCost> {
-    let info = aya::programs::loaded_programs().filter_map(Result::ok).find(|info: &ProgramInfo| info.id() == id)?;
-    Some(ProgramCost { program: name.to_owned(), runs: info.run_count(), run_ns: info.run_time().as_nanos() as u64 })
+    let info =
+        aya::programs::loaded_programs().filter_map(Result::ok).find(|info: &ProgramInfo| info.id() == id)?;
+    Some(ProgramCost {
+        program: name.to_owned(),
+        runs: info.run_count(),
+        run_ns: info.run_time().as_nanos() as u64,
+    })
 }

@@ -16,12 +16,12 @@ use aya::{
 };
 pub use cost::CostMeter;
 pub use targets::Targets;
-pub use trial::{Trial, try_load};
 use tracer_common::{
     config::{Offsets, Settings},
     event::ABI_VERSION,
     filter::Clause,
 };
+pub use trial::{Trial, try_load};
 
 use crate::plan::{
     Plan, XdpMode,
@@ -91,7 +91,10 @@ impl Probe {
     }
 
     fn attach_one(&mut self, program: &Program, btf: &Btf) -> Result<()> {
-        let loaded = self.ebpf.program_mut(program.name).with_context(|| format!("the BPF object has no program {}", program.name))?;
+        let loaded = self
+            .ebpf
+            .program_mut(program.name)
+            .with_context(|| format!("the BPF object has no program {}", program.name))?;
         match program.attach {
             Attach::TpBtf(tracepoint) => {
                 let loaded: &mut BtfTracePoint = loaded.try_into()?;

@@ -82,7 +82,8 @@ impl Targets {
     }
 
     fn add_device(&mut self, role: Role, vm: &Vm, device: &Device) -> Result<u8> {
-        let same = |target: &&Target| target.device.netns == device.netns && target.device.ifindex == device.ifindex;
+        let same =
+            |target: &&Target| target.device.netns == device.netns && target.device.ifindex == device.ifindex;
         if let Some(known) = self.devices.iter().find(same) {
             return Ok(known.slot);
         }

@@ -31,7 +31,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, mode: XdpMode, targets: &Targets) -> Outco
     for target in &targets.devices {
         let name = format!("{} in {}", target.device.name, target.device.netns_label());
         let result = if used.contains(&target.device.ifindex) {
-            Err(anyhow!("another traced device has the same index in another namespace, and XDP cannot tell them apart"))
+            Err(anyhow!(
+                "another traced device has the same index in another namespace, and XDP cannot tell them apart"
+            ))
         } else {
             attach_one(ebpf, mode, target)
         };
@@ -40,7 +42,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, mode: XdpMode, targets: &Targets) -> Outco
                 used.push(target.device.ifindex);
                 outcome.links.push(link);
             }
-            Err(error) => outcome.refused.push(format!("no XDP on {name}: {error:#}; the tracepoint serves there")),
+            Err(error) => {
+                outcome.refused.push(format!("no XDP on {name}: {error:#}; the tracepoint serves there"))
+            }
         }
     }
     outcome
@@ -67,10 +71,10 @@ fn attach_one(ebpf: &mut Ebpf, mode: XdpMode, target: &Target) -> Result<FdLink>
 /// aya falls back to netlink where the kernel has no XDP links; such an attachment would outlive this process.
 fn keep_only_a_link(program: &mut programs::Xdp, link: programs::xdp::XdpLinkId) -> Result<FdLink> {
     match FdLink::try_from(program.take_link(link)?) {
-        Ok(link) => {
-            Ok(link)
-        }
-        Err(_) => bail!("this kernel has no XDP links (v5.9 and later have), and without one it would outlive vmhop"),
+        Ok(link) => Ok(link),
+        Err(_) => bail!(
+            "this kernel has no XDP links (v5.9 and later have), and without one it would outlive vmhop"
+        ),
     }
 }
 
@@ -78,7 +82,8 @@ fn keep_only_a_link(program: &mut programs::Xdp, link: programs::xdp::XdpLinkId)
 fn in_namespace<T: Send>(namespace: File, work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let entered = scope.spawn(move || -> Result<T> {
-            setns(&namespace, CloneFlags::CLONE_NEWNET).context("failed to enter the device's network namespace")?;
+            setns(&namespace, CloneFlags::CLONE_NEWNET)
+                .context("failed to enter the device's network namespace")?;
             Ok(work())
         });
         entered.join().map_err(|_| anyhow!("the thread in the device's network namespace ended early"))?

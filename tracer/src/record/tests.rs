@@ -260,25 +260,6 @@ fn a_full_disk_is_an_error_of_its_kind_and_ends_the_recording() {
     assert!(writer.finish().unwrap_err().to_string().contains("has failed before"));
 }
 
-#[test]
-#[ignore = "a measurement: run with --ignored five_million --nocapture"]
-fn five_million_events_are_read_in_seconds() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let start = std::time::Instant::now();
-    let mut writer = RecordWriter::create(file.reopen().unwrap(), &header()).unwrap();
-    for n in 0..5_000_000 {
-        writer.event(&event(n)).unwrap();
-    }
-    writer.finish().unwrap();
-    let (written, size) = (start.elapsed(), file.as_file().metadata().unwrap().len());
-    let start = std::time::Instant::now();
-    let sum = RecordReader::open(file.path()).unwrap().fold(0u64, |sum, item| match item.unwrap() {
-        Item::Event(event) => sum.wrapping_add(event.digest ^ event.time_ns),
-        Item::Note(_) => sum,
-    });
-    println!("{size} bytes: written in {written:?}, read in {:?} ({sum})", start.elapsed());
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 

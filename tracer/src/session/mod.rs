@@ -148,13 +148,17 @@ fn finish(config: &RecordConfig, sink: Sink, stop: Stop) -> Outcome {
     match sink.close(&reason, failed) {
         Ok(()) => Outcome { path: config.output.clone(), reason, failed },
         Err(_) if failed => Outcome { path: config.output.clone(), reason, failed },
-        Err(error) => Outcome { path: config.output.clone(), reason: unwritten(config, &error), failed: true },
+        Err(error) => {
+            Outcome { path: config.output.clone(), reason: unwritten(config, &error), failed: true }
+        }
     }
 }
 
 fn unwritten(config: &RecordConfig, error: &anyhow::Error) -> String {
     let path = config.output.display();
-    format!("{path} could not be written any further ({error:#}): what was written before is kept; make room, or name another place with -o")
+    format!(
+        "{path} could not be written any further ({error:#}): what was written before is kept; make room, or name another place with -o"
+    )
 }
 
 fn every(period: Duration) -> tokio::time::Interval {

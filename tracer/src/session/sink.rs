@@ -47,7 +47,8 @@ impl Sink {
         let Prepared { mut probe, header, devices } = prepared;
         let path = config.output.display();
         let file = File::create(&config.output).with_context(|| format!("failed to create {path}"))?;
-        let mut writer = RecordWriter::create(file, &header).with_context(|| format!("failed to write {path}"))?;
+        let mut writer =
+            RecordWriter::create(file, &header).with_context(|| format!("failed to write {path}"))?;
         for note in &probe.notes {
             writer.note(&Note::Warning { text: note.clone() })?;
         }
@@ -142,6 +143,7 @@ impl Sink {
 /// CPU time of this process so far, ns.
 fn cpu_ns() -> u64 {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0 };
-    let ns = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000_000 + time.tv_usec() as u64 * 1_000;
+    let ns =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000_000 + time.tv_usec() as u64 * 1_000;
     ns(usage.user_time()) + ns(usage.system_time())
 }

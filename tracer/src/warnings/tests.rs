@@ -100,7 +100,10 @@ fn each_figure_beyond_its_limit_gives_its_warning() {
         ),
         (|it| it.cost.reader_share = 0.3, "measuring took 30.1 % of one CPU"),
         (
-            |it| it.hops[0] = sample::unserved("vmm.kick", "load kvm"),
+            |it| {
+                it.hops[0] = sample::unserved("vmm.kick", "load kvm");
+                it.layers[0].layer = "guest+vmm".to_owned();
+            },
             "guest and vmm cannot be told apart where vmm.kick is missing",
         ),
     ];

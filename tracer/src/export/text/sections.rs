@@ -181,10 +181,8 @@ pub(super) fn hops(rows: &[HopRow], width: usize, out: &mut dyn Write) -> io::Re
     table::write(&["hop", "hook", "seen", "matched", "ambiguous", "lost", "coverage"], 2, cells, out)?;
     for row in rows {
         if let Some(reason) = &row.unserved {
-            let line = format!("  not served: {}: {}", name(&row.hop), name(reason));
-            let fits = line.chars().count() <= width;
-            let cut: String = line.chars().take(width.saturating_sub(1)).collect();
-            writeln!(out, "{}", if fits { line } else { format!("{}…", cut.trim_end()) })?;
+            let line = format!("not served: {}: {}", name(&row.hop), name(reason));
+            paragraph("  ", 4, &line, width, out)?;
         }
     }
     Ok(())
