@@ -2,4 +2,5 @@
 
 pub mod host;
 pub mod lab;
+pub mod recording;
 pub mod vmhop;

@@ -2,42 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use std::{
-    env, fs,
+    fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
-    sync::LazyLock,
 };
 
 use tempfile::TempDir;
 
 /// `nobody`: in no group that matters.
 const ORDINARY: u32 = 65534;
-
-/// The binary, of this very source: built once a run, unless `VMHOP_BIN` names one.
-pub fn binary() -> &'static Path {
-    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("VMHOP_BIN") {
-        Some(path) => PathBuf::from(path),
-        None => build(),
-    });
-    &BINARY
-}
-
-/// Cargo builds no binary of another package for a test, so the test asks for it, in its own profile.
-fn build() -> PathBuf {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "tracer", "--bin", "vmhop", "--message-format", "json"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut executables = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-    executables.next_back().unwrap()
-}
 
 /// What came of a run.
 #[derive(Debug)]
@@ -85,7 +59,7 @@ impl Place {
         let copy = dir.path().join("vmhop");
         // By a process of its own: were it open for writing here, a test forking at that moment would keep it
         // open, and its execution would fail (ETXTBSY).
-        crate::host::run(&format!("cp {} {}", binary().display(), copy.display()));
+        crate::host::run(&format!("cp {} {}", crate::lab::vmhop().unwrap().display(), copy.display()));
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         Place { dir }
     }
@@ -114,9 +88,18 @@ impl Place {
 
     /// Runs vmhop where it sees no process but its own, and thus no VM. Needs root.
     pub fn run_alone(&self, arguments: &[&str]) -> Outcome {
+        self.run_unshared(&["--pid", "--fork", "--kill-child", "--mount-proc"], arguments)
+    }
+
+    /// Runs vmhop as the root of a user namespace of its own, as in a container.
+    pub fn run_in_user_namespace(&self, arguments: &[&str]) -> Outcome {
+        self.run_unshared(&["--user", "--map-root-user"], arguments)
+    }
+
+    fn run_unshared(&self, namespaces: &[&str], arguments: &[&str]) -> Outcome {
         let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(self.path("vmhop"));
-        Outcome::of(command.args(arguments).current_dir(self.dir.path()).output().unwrap())
+        command.args(namespaces).arg(self.path("vmhop")).args(arguments);
+        Outcome::of(command.current_dir(self.dir.path()).output().unwrap())
     }
 }
 

@@ -19,7 +19,7 @@ const HOPS: usize = tracer::plan::REPORTED_HOPS.len();
 #[test]
 fn help_teaches_by_example_and_tells_exit_codes() {
     let place = Place::new();
-    for command in [&[][..], &["doctor"], &["topology"], &["record"], &["report"]] {
+    for command in [&[][..], &["doctor"], &["topology"], &["record"], &["report"], &["lab"]] {
         let help = place.run(&[command, &["--help"]].concat());
         assert_eq!(help.code, Some(0), "{help:?}");
         for part in ["Examples:\n", "Exit status:\n", "  2  "] {
@@ -57,6 +57,31 @@ fn a_wrong_value_is_answered_on_one_line_before_anything_else() {
         assert_eq!(outcome.code, Some(2), "{outcome:?}");
         assert!(outcome.error().contains(part), "{outcome:?}");
     }
+    assert_eq!(fs::read_to_string(place.path("notes")).unwrap(), "text");
+}
+
+#[test]
+fn a_wrong_filter_is_answered_with_the_place() {
+    let outcome = Place::new().run(&["record", "--filter", "icmp and hots 192.0.2.1"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("vmhop: filter: \"hots\" is not supported here"), "{outcome:?}");
+    assert!(outcome.stderr.ends_with("\n  icmp and hots 192.0.2.1\n           ^^^^\n"), "{outcome:?}");
+}
+
+#[test]
+fn what_is_no_recording_is_no_report() {
+    let place = Place::new();
+    fs::write(place.path("notes"), "text").unwrap();
+    for (file, part) in
+        [("nothing", "No such file"), ("notes", "is not a vmhop recording"), (".", "directory")]
+    {
+        let outcome = place.run(&["report", file, "-o", "out"]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.error().contains(part), "{outcome:?}");
+        assert!(!place.path("out").exists(), "nothing is written for {file}");
+    }
+    let outcome = place.run(&["report", "notes", "-o", "notes"]);
+    assert!(outcome.code == Some(2) && outcome.error().contains("would overwrite"), "{outcome:?}");
     assert_eq!(fs::read_to_string(place.path("notes")).unwrap(), "text");
 }
 
@@ -107,6 +132,42 @@ fn a_wrong_name_is_answered_with_what_exists() {
     let files: Vec<_> =
         fs::read_dir(place.path(".")).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(files, ["vmhop"]);
+}
+
+#[test]
+fn a_silent_vm_leaves_a_recording_that_anyone_can_read_and_the_next_may_replace() {
+    if !able() {
+        return;
+    }
+    let (place, host, name) = (Place::new(), Netns::new("host"), unique("vm"));
+    let _vm = Holder::qemu(&name, host.tun("tap0", libc::IFF_TAP), None);
+    let record = ["record", "--vm", &name, "--duration", "300ms", "-o", "a.vmhop", "--json"];
+    for _ in 0..2 {
+        let outcome = place.run(&record);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        let (said, last) = outcome.stderr.trim_end().rsplit_once('\n').unwrap();
+        assert!(said.contains("recorded to a.vmhop"), "{outcome:?}");
+        assert!(last.starts_with("vmhop: no frame of") && last.contains(&name), "{outcome:?}");
+        assert_eq!(outcome.json()["recording"]["vms"], serde_json::json!([name]));
+    }
+    let report = place.run_as_ordinary(&["report", "a.vmhop", "--format", "json"]);
+    assert_eq!((report.code, report.stderr.as_str()), (Some(0), ""));
+    assert_eq!(report.json()["hops"].as_array().unwrap().len(), HOPS);
+    let report = place.run(&["report", "a.vmhop", "-o", "a.vmhop"]);
+    assert!(report.code == Some(2) && report.error().contains("would overwrite"), "{report:?}");
+    let report = place.run(&["report", "a.vmhop", "-o", "no/report"]);
+    assert!(report.code == Some(2) && report.error().contains("failed to create no/report"), "{report:?}");
+    assert_eq!(place.run(&["report", "a.vmhop"]).code, Some(0), "the recording is still whole");
+}
+
+#[test]
+fn root_of_a_user_namespace_is_told_to_leave_it() {
+    if !able() {
+        return;
+    }
+    let outcome = Place::new().run_in_user_namespace(&["record"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.error().contains("user namespace"), "{outcome:?}");
 }
 
 #[test]

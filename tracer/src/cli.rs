@@ -39,7 +39,7 @@ pub enum Command {
     #[command(long_about = help::REPORT, after_help = help::REPORT_EXAMPLES)]
     Report(ReportArgs),
     /// A VM to try vmhop on: a guest on a tap and a bridge, a NIC, a wire and a peer, made from nothing
-    #[command(subcommand)]
+    #[command(subcommand, after_help = help::LAB_EXAMPLES)]
     Lab(LabCommand),
 }
 

@@ -1,8 +1,14 @@
-//! The commands, each from its options to its output and exit code.
+//! The commands: each from its options to its output and exit code.
 
-use std::{fs::File, io::Write, path::Path, process::ExitCode};
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    process::ExitCode,
+};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 
 use crate::{
     analysis::analyse,
@@ -53,8 +59,10 @@ pub fn record(args: &RecordArgs, verbose: u8, out: &mut dyn Write) -> Result<Exi
     let mut live = export::live::LiveLine::new();
     let outcome = session::record(&config, &mut |progress| live.show(&progress)).map_err(Failure::Usage)?;
     live.end(&outcome);
-    let report = read(&config.output)?;
-    export::write_report(&report, if config.json { Format::Json } else { Format::Text }, out)?;
+    // It was recorded a moment ago: what is wrong with it now went wrong on the way.
+    let report = read(&config.output).map_err(|failure| Failure::Run(failure.into_error()))?;
+    let format = if config.json { Format::Json } else { Format::Text };
+    export::write_report(&report, format, out)?;
     match outcome.verdict(&report) {
         Some(failure) => Err(Failure::Run(anyhow!(failure))),
         None => Ok(ExitCode::SUCCESS),
@@ -64,20 +72,35 @@ pub fn record(args: &RecordArgs, verbose: u8, out: &mut dyn Write) -> Result<Exi
 /// `vmhop report`.
 ///
 /// # Errors
-/// The recording cannot be read, or the output cannot be written.
+/// There is no such recording, or the report cannot be written.
 pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let report = read(&args.file)?;
-    match &args.output {
-        Some(path) => {
-            let file = File::create(path).with_context(|| format!("failed to create {}", path.display()));
-            export::write_report(&report, args.format, &mut file.map_err(Failure::Usage)?)?;
-        }
-        None => export::write_report(&report, args.format, out)?,
-    }
+    let ReportArgs { file, format, output } = args;
+    let Some(path) = output else {
+        export::write_report(&read(file)?, *format, out)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    keep(file, path).map_err(Failure::Usage)?;
+    let report = read(file)?;
+    let shown = path.display();
+    let mut target =
+        File::create(path).with_context(|| format!("failed to create {shown}")).map_err(Failure::Usage)?;
+    let written = export::write_report(&report, *format, &mut target);
+    written.with_context(|| format!("failed to write {shown}")).map_err(Failure::Run)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The report of a recording.
 fn read(path: &Path) -> Result<Report, Failure> {
     let mut reader = RecordReader::open(path).map_err(|error| Failure::Usage(error.into()))?;
     analyse(&mut reader).map_err(|error| Failure::Run(error.into()))
+}
+
+/// Makes sure that the report does not end up in the recording it is made from.
+fn keep(recording: &Path, output: &Path) -> anyhow::Result<()> {
+    // What does not exist cannot be the same, and is told of later.
+    let (Ok(one), Ok(other)) = (fs::metadata(recording), fs::metadata(output)) else { return Ok(()) };
+    if (one.dev(), one.ino()) == (other.dev(), other.ino()) {
+        bail!("the report would overwrite its recording {}: name another file with -o", recording.display());
+    }
+    Ok(())
 }

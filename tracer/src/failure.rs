@@ -23,6 +23,12 @@ impl Failure {
         })
     }
 
+    /// What went wrong, without what it means for the exit code.
+    pub fn into_error(self) -> Error {
+        let (Failure::Usage(error) | Failure::Run(error)) = self;
+        error
+    }
+
     /// The exit code that stands for it.
     pub fn exit_code(&self) -> ExitCode {
         match self {

@@ -33,8 +33,17 @@ pub struct Report {
     pub losses: Losses,
     /// What measuring cost.
     pub cost: Cost,
-    /// What could change the conclusions; the gravest first.
-    pub warnings: Vec<String>,
+    /// What to know before drawing conclusions; the gravest first.
+    pub warnings: Vec<WarningRow>,
+}
+
+/// A warning, as [`crate::warnings`] or a note of the recording gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningRow {
+    /// Whether it could change the conclusions.
+    pub grave: bool,
+    /// What, why it matters, what to do: one line.
+    pub text: String,
 }
 
 /// What was recorded.
@@ -52,10 +61,10 @@ pub struct Recording {
     pub command: Vec<String>,
     /// Whether the recording was closed; false after a crash or a cut.
     pub complete: bool,
-    /// Whether something went wrong that ended it.
-    pub failed: bool,
     /// Why it ended: `command ended`, `interrupted`, `tap tap0 of VM lab went away`, …
     pub ended: Option<String>,
+    /// Whether it ended because something failed: a device or VM went away.
+    pub failed: bool,
     /// Records read.
     pub events: u64,
 }

@@ -5,19 +5,20 @@ mod rows;
 
 use std::collections::BTreeMap;
 
-use tracer_common::hop::Hop;
+use tracer_common::hop::{Hook, Hop};
 
 use crate::{
     correlate::{
-        Correlator, Limits,
-        exchange::Exchanger,
+        Correlator, Limits, Options,
+        exchange::{Exchange, Exchanger},
         threads::Threads,
     },
     latency::LatencyBook,
     loss::LossBook,
     record::{Item, ReadError, RecordReader},
     recording::{Counters, Header, Note},
-    report::Report,
+    report::{Report, WarningRow},
+    warnings,
 };
 
 /// Everything that a recording said, digested.
@@ -40,6 +41,17 @@ struct Books {
 /// # Errors
 /// The recording cannot be read, or was damaged. One that was cut off is no error: the report says so.
 pub fn analyse(reader: &mut RecordReader) -> Result<Report, ReadError> {
+    analyse_each(reader, &mut |_| {})
+}
+
+/// As [`analyse`], and shows each exchange to `visit`, in the order of the answers.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_each(
+    reader: &mut RecordReader,
+    visit: &mut dyn FnMut(&Exchange),
+) -> Result<Report, ReadError> {
     let header = reader.header().clone();
     let served = served_hops(&header);
     let mut correlator = correlator_for(&header, &served);
@@ -51,17 +63,17 @@ pub fn analyse(reader: &mut RecordReader) -> Result<Report, ReadError> {
             Item::Event(event) => {
                 books.timed(event.time_ns);
                 correlator.push(event);
-                books.collect(&mut correlator);
+                books.collect(&mut correlator, visit);
             }
         }
     }
     correlator.finish();
-    books.collect(&mut correlator);
+    books.collect(&mut correlator, visit);
     books.exchanger.finish();
     let mut report = rows::lay_out(&header, &books, &correlator, !reader.truncated());
-    let mut found: Vec<String> = Vec::new();
-    found.extend(books.notes);
-    report.warnings = found;
+    let found = warnings::of(&report);
+    report.warnings = found.iter().map(WarningRow::from).collect();
+    report.warnings.extend(books.notes.into_iter().map(|text| WarningRow { grave: false, text }));
     Ok(report)
 }
 
@@ -75,8 +87,11 @@ fn correlator_for(header: &Header, served: &[Hop]) -> Correlator {
     let slots: BTreeMap<(u32, u32), u8> =
         header.devices.iter().map(|entry| ((entry.device.netns, entry.device.ifindex), entry.slot)).collect();
     let threads = Threads::new(&header.topology, |netns, ifindex| slots.get(&(netns, ifindex)).copied());
-    let waits_for_vcpu = served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter));
-    Correlator::new(Limits::default(), threads, header.topology.vms.len(), waits_for_vcpu)
+    let options = Options {
+        waits_for_vcpu: served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter)),
+        xdp: header.plan.iter().any(|planned| planned.hooks.iter().any(|hook| hook == Hook::Xdp.name())),
+    };
+    Correlator::new(Limits::default(), threads, header.topology.vms.len(), options)
 }
 
 impl Books {
@@ -112,13 +127,14 @@ impl Books {
     }
 
     /// Enters the passages that are over, and the exchanges that they complete.
-    fn collect(&mut self, correlator: &mut Correlator) {
+    fn collect(&mut self, correlator: &mut Correlator, visit: &mut dyn FnMut(&Exchange)) {
         while let Some(passage) = correlator.poll() {
             self.loss.passage(&passage);
             self.latency.passage(&passage);
             self.exchanger.push(&passage);
             while let Some(exchange) = self.exchanger.poll() {
                 self.latency.exchange(&exchange);
+                visit(&exchange);
             }
         }
     }

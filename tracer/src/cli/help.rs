@@ -102,6 +102,19 @@ Examples:
   vmhop report download.vmhop --format json -o report.json
 
 Exit status:
-  0  done
-  1  the recording holds nothing, is cut off, or the report could not be written
+  0  done; of a recording that was cut off, the report tells so
+  1  the recording is damaged, or the report could not be written
   2  there is no such file, or it is no recording of this version";
+
+/// Below `vmhop lab --help`.
+pub(super) const LAB_EXAMPLES: &str = "\
+Examples:
+  sudo vmhop lab up                   make a guest, its network and a peer
+  sudo vmhop record --vm lab -- vmhop lab exec guest -- ping -c 100 192.0.2.3
+                                      trace the guest while it pings the peer
+  sudo vmhop lab down                 remove all of it
+
+Exit status:
+  0  done
+  1  something went wrong; `vmhop lab down` removes what is left
+  2  it could not start: wrong usage, missing permissions";

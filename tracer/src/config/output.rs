@@ -1,20 +1,14 @@
 //! Where a recording goes, and what must not be written over. Looks only; the file is opened by who writes it.
 
 use std::{
-    fs::{self, File},
-    io::Read as _,
+    fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// A recording is an Arrow IPC stream: its first message begins like this,
-const STREAM_START: [u8; 4] = [0xff; 4];
-/// and is the schema, whose metadata carries this word.
-const MARK: &[u8] = b"vmhop";
-/// The schema lies well within.
-const LOOKED_AT: u64 = 64 << 10;
+use crate::record::{ReadError, RecordReader};
 
 /// The file to record to: the one typed, else one named by the time.
 pub(super) fn choose(typed: Option<&Path>, force: bool) -> Result<PathBuf> {
@@ -36,14 +30,16 @@ pub(super) fn choose(typed: Option<&Path>, force: bool) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Whether the file is a recording, or empty.
-fn may_replace(path: &Path) -> std::io::Result<bool> {
-    let mut start = Vec::new();
+/// Whether the file is a recording, of whichever version and state, or empty.
+fn may_replace(path: &Path) -> io::Result<bool> {
     if fs::metadata(path)?.len() == 0 {
         return Ok(true);
     }
-    File::open(path)?.take(LOOKED_AT).read_to_end(&mut start)?;
-    Ok(start.starts_with(&STREAM_START) && start.windows(MARK.len()).any(|part| part == MARK))
+    match RecordReader::open(path) {
+        Ok(_) | Err(ReadError::OtherVersion { .. } | ReadError::Corrupt { .. }) => Ok(true),
+        Err(ReadError::NotARecording { .. }) => Ok(false),
+        Err(ReadError::Io { source, .. }) => Err(source),
+    }
 }
 
 /// `vmhop-20300102-030405.vmhop`. By UTC: names sort by time, also across a change of clocks.
@@ -57,9 +53,32 @@ fn default_name(now: SystemTime) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
+    use crate::{
+        record::RecordWriter,
+        recording::{Header, Host},
+        topology::Topology,
+    };
+
+    fn a_recording() -> Vec<u8> {
+        let header = Header {
+            host: Host::here(),
+            started_unix_ns: 1,
+            started_monotonic_ns: 1,
+            topology: Topology::default(),
+            vms: Vec::new(),
+            devices: Vec::new(),
+            plan: Vec::new(),
+            filter: String::new(),
+            command: Vec::new(),
+            drop_reasons: BTreeMap::new(),
+        };
+        let mut bytes = Vec::new();
+        RecordWriter::create(&mut bytes, &header).unwrap().finish().unwrap();
+        bytes
+    }
 
     #[test]
     fn a_recording_is_named_by_its_time() {
@@ -75,7 +94,7 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             path
         };
-        let recording = file("a", b"\xff\xff\xff\xff\x80\x02\0\0 schema vmhop.version 1");
+        let recording = file("a", &a_recording());
         let (empty, other) = (file("b", b""), file("c", b"vmhop notes"));
         let stream = file("d", b"\xff\xff\xff\xff another schema");
         for allowed in [&recording, &empty, &dir.path().join("new"), &PathBuf::from("/dev/null")] {

@@ -10,7 +10,8 @@
 //! 3. **range**: an unknown address at the driver, whose bytes lie inside a TCP super-frame that was freed
 //!    between qdisc and driver, is one of its segments.
 //! 4. **content**: an XDP program saw the frame before it had an address; the next birth on that device with
-//!    the same digest is it. More than one waiting: paired in order, and counted as ambiguous.
+//!    the same digest is it. More than one waiting: paired in order, and counted as ambiguous. Generic XDP runs
+//!    after the tracepoints (`__netif_receive_skb_core`, v5.4 and later): what it sees is born already.
 //! 5. **thread** and **cpu**: events that belong to no frame ([`threads`]).
 //!
 //! An event that no rule joins and that cannot begin a passage is counted as seen and not matched.
@@ -68,6 +69,16 @@ pub struct Seen {
     pub ambiguous: [u64; HOP_SLOTS],
 }
 
+/// What the plan of a recording means for its passages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `vmm.irq` or `vcpu.enter` is served, so that a passage is not over when the frame has been copied into the
+    /// guest.
+    pub waits_for_vcpu: bool,
+    /// XDP programs are in use.
+    pub xdp: bool,
+}
+
 /// The state machine.
 pub struct Correlator {
     limits: Limits,
@@ -81,7 +92,9 @@ pub struct Correlator {
     segmented: FxHashMap<u64, Vec<(usize, u64)>>,
     /// By VM: passages copied into the guest that no vCPU has taken yet.
     copied: Vec<Vec<(usize, u64)>>,
-    waits_for_vcpu: bool,
+    options: Options,
+    /// Last birth by device and digest, where XDP programs are in use.
+    born: FxHashMap<(u8, u64), (usize, u64)>,
     now_ns: u64,
     /// What was seen.
     pub seen: Seen,
@@ -90,9 +103,8 @@ pub struct Correlator {
 }
 
 impl Correlator {
-    /// A correlator for a recording. `waits_for_vcpu` says that `vmm.irq` or `vcpu.enter` is served, so that a
-    /// passage is not over when the frame has been copied into the guest.
-    pub fn new(limits: Limits, threads: Threads, vms: usize, waits_for_vcpu: bool) -> Correlator {
+    /// A correlator for a recording of `vms` VMs.
+    pub fn new(limits: Limits, threads: Threads, vms: usize, options: Options) -> Correlator {
         Correlator {
             limits,
             order: Reorder::default(),
@@ -102,7 +114,8 @@ impl Correlator {
             content: FxHashMap::default(),
             segmented: FxHashMap::default(),
             copied: vec![Vec::new(); vms],
-            waits_for_vcpu,
+            options,
+            born: FxHashMap::default(),
             now_ns: 0,
             seen: Seen::default(),
             evicted: 0,
@@ -216,8 +229,14 @@ impl Correlator {
         };
         passage.stamps.splice(0..0, before);
         let start_ns = passage.start_ns();
-        let number = self.open.insert(Open::new(passage));
+        let (slot, number) = self.open.insert(Open::new(passage));
         self.release.begin(number, start_ns);
+        if let Some(device) = event.device.filter(|_| self.options.xdp) {
+            if self.born.len() > self.limits.open {
+                self.born.clear();
+            }
+            self.born.insert((device, event.digest), (slot, number));
+        }
     }
 
     /// A clone of an open frame goes another way than the original.
@@ -233,7 +252,7 @@ impl Correlator {
         let mut passage = Passage { stamps, branch: true, ..open.passage.clone() };
         passage.skb = event.skb;
         passage.add(event, Rule::Head);
-        let number = self.open.insert(Open::new(passage));
+        let (_, number) = self.open.insert(Open::new(passage));
         self.release.begin(number, event.time_ns);
         true
     }
@@ -261,6 +280,9 @@ impl Correlator {
     /// An XDP program saw a frame that has no address yet.
     fn sighted(&mut self, event: &Event) {
         let Some(device) = event.device else { return };
+        if self.born.get(&(device, event.digest)).is_some_and(|&(slot, number)| self.open.is(slot, number)) {
+            return;
+        }
         let waiting = self.content.entry((device, event.digest)).or_default();
         while waiting.front().is_some_and(|old| old.time_ns + CONTENT_WITHIN_NS < event.time_ns) {
             waiting.pop_front();
@@ -341,7 +363,7 @@ impl Correlator {
         open.passage.add(&Event { hop: Hop::VmmReadEnd, ..*event }, Rule::Pointer);
         let number = open.number;
         let vm = match open.passage.to {
-            Side::Guest(tap) if self.waits_for_vcpu => self.threads.vm_of_tap(tap),
+            Side::Guest(tap) if self.options.waits_for_vcpu => self.threads.vm_of_tap(tap),
             _ => None,
         };
         match vm.and_then(|vm| self.copied.get_mut(vm)) {

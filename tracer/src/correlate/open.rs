@@ -100,8 +100,8 @@ impl OpenTable {
         self.slots.len() - self.free.len()
     }
 
-    /// Takes a passage in and gives it the next number.
-    pub(super) fn insert(&mut self, mut open: Open) -> u64 {
+    /// Takes a passage in; gives its slot and its number, the next.
+    pub(super) fn insert(&mut self, mut open: Open) -> (usize, u64) {
         self.numbers += 1;
         open.number = self.numbers;
         let (skb, head, began_ns) = (open.passage.skb, open.passage.head, open.passage.start_ns());
@@ -116,7 +116,7 @@ impl OpenTable {
         self.slots[slot] = Some(open);
         self.skbs.insert(skb, slot);
         self.note_head(slot, head);
-        self.numbers
+        (slot, self.numbers)
     }
 
     /// Records the buffer of a passage, unless another open passage has it: the first is the original.

@@ -47,7 +47,7 @@ fn vm(name: &str, tap: u32, first_tid: i32) -> Vm {
 fn correlator(limits: Limits) -> Correlator {
     let topology = Topology { vms: vec![vm("a", 100, 10), vm("b", 102, 20)] };
     let threads = Threads::new(&topology, |_, ifindex| Some((ifindex - 100) as u8));
-    Correlator::new(limits, threads, 2, true)
+    Correlator::new(limits, threads, 2, Options { waits_for_vcpu: true, xdp: true })
 }
 
 /// An event of the skb at address `skb`, whose content is number `content`.
@@ -253,6 +253,13 @@ fn what_xdp_saw_is_joined_by_content_and_doubted_when_there_are_two() {
     assert_eq!((once[0].start_ns(), once[0].ambiguous), (90, false));
     let twice = run(&[vec![sight(90), sight(95)], inward(100, 0xa, 1)].concat());
     assert_eq!((twice[0].start_ns(), twice[0].ambiguous), (90, true));
+}
+
+#[test]
+fn what_xdp_saw_of_a_frame_that_is_born_already_waits_for_no_other() {
+    let sight = Event { hook: Hook::Xdp, skb: 0, head: 0, ..at(115, Hop::NicRx, 0, 1, 1) };
+    let passages = run(&[inward(100, 0xa, 1), vec![sight], inward(300, 0xb, 1)].concat());
+    assert_eq!(passages.iter().map(Passage::start_ns).collect::<Vec<_>>(), [100, 300]);
 }
 
 #[test]

@@ -1,7 +1,12 @@
-//! From plain data to what a person or a program reads: one file a format.
+//! From plain data to what a person or a program reads: one file a format, each a function of the data alone.
 
 pub mod doctor;
+pub mod json;
 pub mod live;
+pub(crate) mod numbers;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod text;
 pub mod topology;
 
 use std::io::{self, Write};
@@ -9,6 +14,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::{cli::Format, report::Report};
+
+/// Columns of a text report that does not go to a terminal.
+const WIDTH: usize = 100;
 
 /// Writes any of it as JSON, indented, with a line end.
 pub fn write_json(data: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
@@ -19,7 +27,7 @@ pub fn write_json(data: &impl Serialize, out: &mut dyn Write) -> io::Result<()> 
 /// Writes a report in the format asked for.
 pub fn write_report(report: &Report, format: Format, out: &mut dyn Write) -> io::Result<()> {
     match format {
-        Format::Json => write_json(report, out),
-        Format::Text => write_json(report, out),
+        Format::Json => json::write(report, out),
+        Format::Text => text::write(report, WIDTH, out),
     }
 }

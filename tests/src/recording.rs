@@ -1,0 +1,85 @@
+//! Recordings made in a lab, and what a test asks of them.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+use tracer::{
+    analysis::analyse_each, correlate::exchange::Exchange, latency::Layer, latency::charge, latency::charge_turn,
+    record::RecordReader, report::Report,
+};
+
+use crate::lab::{Done, TestLab, vmhop};
+
+/// A folder for recordings.
+pub struct Recordings {
+    dir: TempDir,
+}
+
+impl Recordings {
+    /// An empty one.
+    pub fn new() -> Recordings {
+        Recordings { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `vmhop record --vm LAB -o FILE OPTIONS…`, not started yet.
+    pub fn command(&self, lab: &TestLab, file: &str, options: &[&str]) -> Command {
+        let mut command = Command::new(vmhop().unwrap());
+        command.args(["record", "--vm", &lab.vm(), "-o"]).arg(self.path(file)).args(options);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Records while `words` run in `place`; gives the recording's path and what was printed.
+    pub fn during(&self, lab: &TestLab, file: &str, options: &[&str], place: &str, words: &[&str]) -> (PathBuf, Done) {
+        let mut command = self.command(lab, file, options);
+        command.arg("--").arg(vmhop().unwrap()).args(["lab", "exec", "--name", lab.name(), place, "--"]).args(words);
+        let done: Done = command.output().unwrap().into();
+        (self.path(file), done)
+    }
+}
+
+impl Default for Recordings {
+    fn default() -> Recordings {
+        Recordings::new()
+    }
+}
+
+/// The report of a recording, with its exchanges.
+pub fn analyse(path: &Path) -> (Report, Vec<Exchange>) {
+    let mut reader = RecordReader::open(path).unwrap();
+    let mut exchanges = Vec::new();
+    let report = analyse_each(&mut reader, &mut |exchange| exchanges.push(exchange.clone())).unwrap();
+    (report, exchanges)
+}
+
+/// Time of an exchange by layer, ns, from its stamps.
+pub fn time_in(exchange: &Exchange, layers: &[Layer]) -> u64 {
+    let pairs = exchange.stamps.windows(2).enumerate();
+    let in_layers = pairs.filter(|(index, pair)| {
+        let turn = index + 1 == exchange.turn;
+        let layer = if turn { charge_turn(pair[0].hop, pair[1].hop) } else { charge(pair[0].hop, pair[1].hop) };
+        layers.contains(&layer)
+    });
+    in_layers.map(|(_, pair)| pair[1].time_ns - pair[0].time_ns).sum()
+}
+
+/// Asserts what holds for every honest report: layers add up to the mean, no segment is negative.
+pub fn assert_additive(report: &Report) {
+    for group in report.exchanges.groups.iter().filter(|group| group.count > 0) {
+        let sum: f64 = group.layers.iter().map(|layer| layer.mean_ns).sum();
+        let mean = group.mean_ns.unwrap();
+        assert!((sum - mean).abs() <= mean / 1000.0, "{} by {}: layers {sum}, mean {mean}", group.kind, group.initiator);
+    }
+    for segment in &report.segments {
+        assert_eq!(segment.negative, 0, "{} to {}", segment.from, segment.to);
+    }
+}

@@ -1,0 +1,221 @@
+//! Reports made by hand, for the tests of what is made of reports.
+
+use crate::{
+    recording::Host,
+    report::{
+        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Passages, ProgramCost, Recording,
+        Report, RuleCount, SCHEMA, SegmentRow, WarningRow,
+    },
+    topology::Topology,
+};
+
+/// Nothing was recorded.
+pub(crate) fn empty() -> Report {
+    let exchanges = Exchanges {
+        count: 0,
+        mean_ns: None,
+        p50_ns: None,
+        p90_ns: None,
+        p99_ns: None,
+        max_ns: None,
+        residual_mean_ns: None,
+        groups: Vec::new(),
+    };
+    Report {
+        schema: SCHEMA.to_owned(),
+        host: Host {
+            name: "kvm1".to_owned(),
+            kernel: "6.18.0".to_owned(),
+            arch: "x86_64".to_owned(),
+            cpus: 2,
+            vmhop: "0.1.0".to_owned(),
+        },
+        recording: Recording {
+            started: "2026-11-22T18:00:00Z".to_owned(),
+            duration_ns: 0,
+            vms: vec!["lab".to_owned()],
+            filter: String::new(),
+            command: Vec::new(),
+            complete: true,
+            ended: Some("interrupted".to_owned()),
+            failed: false,
+            events: 0,
+        },
+        topology: Topology::default(),
+        hops: vec![hop("tap.rx", "tp_btf:netif_receive_skb", 0, 0), unserved("vmm.kick", "no KVM here")],
+        segments: Vec::new(),
+        layers: Vec::new(),
+        exchanges,
+        passages: Passages::default(),
+        losses: Losses::default(),
+        cost: Cost::default(),
+        warnings: Vec::new(),
+    }
+}
+
+/// 120 echo exchanges asked by the peer, with some of everything that can go wrong.
+pub(crate) fn full() -> Report {
+    let mut report = empty();
+    report.recording.duration_ns = 12_345_678_901;
+    report.recording.filter = "icmp".to_owned();
+    report.recording.command = vec!["ping".to_owned(), "-c".to_owned(), "120".to_owned()];
+    report.recording.ended = Some("command ended".to_owned());
+    report.recording.events = 2_640;
+    report.hops = hops();
+    report.segments = segments();
+    report.layers = layers();
+    report.exchanges = exchanges();
+    report.passages = Passages {
+        count: 243,
+        transmitted: 121,
+        received: 122,
+        between_guests: 0,
+        elsewhere: 0,
+        complete: 240,
+        dropped: 1,
+        unfinished: 2,
+        ambiguous: 0,
+        branches: 3,
+        bytes: 23_814,
+    };
+    report.losses = Losses {
+        ring: vec![HopCount { hop: "vmm.wake".to_owned(), count: 2 }],
+        ring_total: 2,
+        undecoded: 0,
+        late: 0,
+        evicted: 0,
+        drops: vec![Drop {
+            after: "tap.queue".to_owned(),
+            device: "tap0".to_owned(),
+            reason: "FULL_RING".to_owned(),
+            count: 1,
+        }],
+    };
+    report.cost = cost();
+    report.warnings = vec![
+        WarningRow { grave: true, text: "a grave thing: it matters; do this".to_owned() },
+        WarningRow { grave: false, text: "a lesser thing: it matters less; do that".to_owned() },
+    ];
+    report
+}
+
+fn hops() -> Vec<HopRow> {
+    vec![
+        unserved("vmm.kick", "no hook on this kernel sees ioeventfd: load kvm, or trace a host with KVM"),
+        hop("tap.write", "raw_tp:sys_enter", 121, 1),
+        HopRow { lost: 2, ..hop("vmm.wake", "tp_btf:sched_switch", 1_234_567, 120) },
+        hop("tap.rx", "tp_btf:netif_receive_skb", 121, 120),
+        HopRow { coverage: Some(0.9), expected: 133, ..hop("bridge.in", "fentry:br_handle_frame", 120, 120) },
+        hop("nic.done", "tp_btf:netif_rx", 120, 120),
+    ]
+}
+
+fn hop(name: &str, hook: &str, seen: u64, expected: u64) -> HopRow {
+    HopRow {
+        hop: name.to_owned(),
+        hook: hook.to_owned(),
+        unserved: None,
+        seen,
+        matched: seen,
+        ambiguous: 0,
+        lost: 0,
+        expected,
+        coverage: (expected > 0).then_some(1.0),
+        rules: vec![RuleCount { rule: "pointer".to_owned(), count: seen }],
+    }
+}
+
+/// A hop that no hook serves.
+pub(crate) fn unserved(name: &str, reason: &str) -> HopRow {
+    HopRow { hook: String::new(), unserved: Some(reason.to_owned()), ..hop(name, "", 0, 0) }
+}
+
+fn segment(from: &str, to: &str, layer: &str, mean_ns: f64) -> SegmentRow {
+    SegmentRow {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        layer: layer.to_owned(),
+        count: 120,
+        mean_ns: Some(mean_ns),
+        p50_ns: Some(mean_ns as u64 - 100),
+        p90_ns: Some(mean_ns as u64 * 2),
+        p99_ns: Some(mean_ns as u64 * 3),
+        max_ns: Some(mean_ns as u64 * 10),
+        negative: 0,
+    }
+}
+
+fn segments() -> Vec<SegmentRow> {
+    vec![
+        segment("nic.rx", "nic.stack", "nic", 1_100.0),
+        segment("nic.stack", "bridge.in", "vmnet", 900.0),
+        segment("bridge.in", "tap.queue", "vmnet", 2_900.0),
+        segment("tap.queue", "tap.ring", "vmnet", 700.0),
+        segment("tap.ring", "vmm.wake", "vmm", 31_000.0),
+        segment("vmm.wake", "vmm.read", "vmm", 11_400.0),
+        segment("vmm.read", "tap.write", "guest+vmm", 340_000.0),
+        segment("tap.write", "tap.rx", "vmnet", 3_100.0),
+        segment("tap.rx", "bridge.in", "vmnet", 1_000.0),
+        segment("bridge.in", "nic.queue", "vmnet", 2_800.0),
+        segment("nic.queue", "nic.xmit", "nic", 1_900.0),
+        segment("nic.xmit", "nic.done", "nic", 1_200.0),
+    ]
+}
+
+fn layers() -> Vec<LayerRow> {
+    let row =
+        |layer: &str, mean_ns| LayerRow { layer: layer.to_owned(), mean_ns, share: mean_ns / 400_000.0 };
+    vec![
+        row("guest+vmm", 340_000.0),
+        row("vmm", 42_400.0),
+        row("vmnet", 11_400.0),
+        row("nic", 4_200.0),
+        row("unattributed", 2_000.0),
+    ]
+}
+
+fn exchanges() -> Exchanges {
+    let group = Group {
+        kind: "echo".to_owned(),
+        initiator: "peer".to_owned(),
+        count: 120,
+        unanswered: 1,
+        ambiguous: 0,
+        overtaken: 0,
+        mean_ns: Some(400_000.0),
+        p50_ns: Some(380_000),
+        p90_ns: Some(510_000),
+        p99_ns: Some(912_000),
+        max_ns: Some(1_250_000),
+        residual_mean_ns: Some(2_000.0),
+        layers: layers(),
+        segments: segments(),
+    };
+    Exchanges {
+        count: 120,
+        mean_ns: group.mean_ns,
+        p50_ns: group.p50_ns,
+        p90_ns: group.p90_ns,
+        p99_ns: group.p99_ns,
+        max_ns: group.max_ns,
+        residual_mean_ns: group.residual_mean_ns,
+        groups: vec![group],
+    }
+}
+
+fn cost() -> Cost {
+    let program = |name: &str, runs, run_ns| ProgramCost { program: name.to_owned(), runs, run_ns };
+    Cost {
+        programs: vec![
+            program("netif_receive_skb", 4_821, 1_205_250),
+            program("sched_switch", 90_311, 8_127_990),
+        ],
+        programs_ns: 9_333_240,
+        reader_cpu_ns: 61_000_000,
+        wall_ns: 12_400_000_000,
+        programs_share: 0.00075,
+        reader_share: 0.0049,
+        events_per_exchange: Some(22.0),
+        programs_ns_per_passage: Some(38_408.0),
+    }
+}
