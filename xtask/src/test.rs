@@ -25,7 +25,7 @@ const PARTS: [(&str, &[&str]); 3] = [
             "warnings",
         ],
     ),
-    ("tests", &["cargo", "test", "--workspace", "--exclude", "tracer-ebpf"]),
+    ("tests", &["cargo", "test", "--workspace", "--exclude", "tracer-ebpf", "--no-fail-fast"]),
 ];
 
 /// Runs all parts, also after one has failed.
