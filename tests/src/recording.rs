@@ -51,11 +51,7 @@ impl Recordings {
         words: &[&str],
     ) -> (PathBuf, Done) {
         let mut command = self.command(lab, file, options);
-        command
-            .arg("--")
-            .arg(binary())
-            .args(["lab", "exec", "--name", lab.name(), place, "--"])
-            .args(words);
+        command.arg("--").arg(binary()).args(["lab", "exec", "--name", lab.name(), place, "--"]).args(words);
         let done: Done = command.output().unwrap().into();
         (self.path(file), done)
     }

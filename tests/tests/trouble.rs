@@ -84,7 +84,7 @@ fn killing_vmhop_leaves_no_program_and_a_readable_recording() {
     let (report, exchanges) = analyse(&path);
     assert!(!report.recording.complete);
     assert!(exchanges.len() > 5, "{} exchanges", exchanges.len());
-    assert!(report.warnings.iter().any(|warning| warning.contains("cut off")), "{:?}", report.warnings);
+    assert!(report.warnings.iter().any(|warning| warning.text.contains("cut off")), "{:?}", report.warnings);
     ping.kill().unwrap();
     ping.wait().unwrap();
     nothing_passing_is_said(&lab, &recordings);
@@ -175,9 +175,8 @@ fn a_full_disk(lab: &TestLab, recordings: &Recordings) {
 
 #[test]
 fn what_is_no_recording_is_said_in_one_line() {
-    let report = |path: &Path| -> Done {
-        Command::new(binary()).arg("report").arg(path).output().unwrap().into()
-    };
+    let report =
+        |path: &Path| -> Done { Command::new(binary()).arg("report").arg(path).output().unwrap().into() };
     let recordings = Recordings::new();
     let path = recordings.path("text");
     for content in ["", "hello", "ARROW1\0\0 and then something else"] {
