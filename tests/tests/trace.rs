@@ -1,6 +1,6 @@
 //! Recordings of a real guest's real traffic, held against what other instruments say: ping's own round-trip
 //! times, tcpdump's stamps, the devices' counters.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, process::Stdio, thread::sleep, time::Duration};
 
