@@ -370,7 +370,7 @@ impl Correlator {
         if open.passage.time_at(Hop::VmmRead).is_some() {
             return;
         }
-        let wake = self.threads.wake_between(event.tid, ring_ns, event.time_ns);
+        let wake = self.threads.claim_read(event.tid, ring_ns, event.time_ns);
         open.passage.stamps.extend(wake);
         open.passage.add(event, Rule::Pointer);
         open.reader = event.tid;

@@ -18,8 +18,8 @@ struct Thread {
     vm: usize,
     /// Last time it got the CPU.
     wake: Option<Stamp>,
-    /// Whether a frame was written since then.
-    wrote_since_wake: bool,
+    /// Whether a frame was read or written since then: what follows was not woken for.
+    worked_since_wake: bool,
     /// A write to a tap that has not become a frame yet: stamp and slot.
     write: Option<(Stamp, Option<u8>)>,
 }
@@ -75,7 +75,7 @@ impl Threads {
             }
             Hop::VmmWake => {
                 let thread = self.threads.entry(event.tid).or_default();
-                (thread.wake, thread.wrote_since_wake) = (Some(stamp), false);
+                (thread.wake, thread.worked_since_wake) = (Some(stamp), false);
             }
             Hop::TapWrite => {
                 self.threads.entry(event.tid).or_default().write = Some((stamp, event.device));
@@ -97,7 +97,7 @@ impl Threads {
             return Vec::new();
         }
         let mut stamps = Vec::with_capacity(3);
-        let first = !std::mem::replace(&mut thread.wrote_since_wake, true);
+        let first = !std::mem::replace(&mut thread.worked_since_wake, true);
         let wake = thread.wake.filter(|wake| first && wake.time_ns <= write.time_ns);
         let kick =
             self.kicks.get_mut(thread.vm).and_then(|kick| kick.take_if(|kick| kick.time_ns <= write.time_ns));
@@ -108,10 +108,11 @@ impl Threads {
         stamps
     }
 
-    /// The wake of the thread that reads a frame, if it came after the frame was in the ring.
-    pub fn wake_between(&self, tid: u32, ring_ns: u64, read_ns: u64) -> Option<Stamp> {
-        let wake = self.threads.get(&tid)?.wake?;
-        (ring_ns < wake.time_ns && wake.time_ns <= read_ns).then_some(wake)
+    /// Claims the wake of the thread that reads a frame, if it came after the frame was in the ring.
+    pub fn claim_read(&mut self, tid: u32, ring_ns: u64, read_ns: u64) -> Option<Stamp> {
+        let thread = self.threads.get_mut(&tid)?;
+        thread.worked_since_wake = true;
+        thread.wake.filter(|wake| ring_ns < wake.time_ns && wake.time_ns <= read_ns)
     }
 
     /// Claims the interrupt that announced a frame: the last one of that NIC on this CPU, for the first frame
