@@ -86,9 +86,11 @@ pub fn record(config: &RecordConfig, progress: &mut dyn FnMut(Progress)) -> Resu
 async fn run(config: &RecordConfig, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     let mut signals = Signals::new()?;
     let prepared = Prepared::new(config)?;
+    // Before the file is touched: a command that does not exist costs no earlier recording. What it causes meanwhile
+    // waits in the ring.
+    let mut running = Running::start(&config.command)?;
     let mut sink = Sink::new(prepared, config)?;
     let mut gone = watch::spawn(config, sink.devices())?;
-    let mut running = Running::start(&config.command)?;
     let stop = follow(config, &mut sink, &mut signals, &mut gone, &mut running, progress).await;
     running.stop().await;
     if !matches!(stop, Stop::WriteFailed(_)) {

@@ -35,6 +35,8 @@ pub(super) struct Sink {
     writer: RecordWriter<File>,
     counters: Counters,
     devices: Vec<Device>,
+    /// When the last program had been attached, `CLOCK_MONOTONIC`, ns.
+    attached_ns: u64,
     started: Instant,
     counted: Instant,
     cpu_at_start_ns: u64,
@@ -60,6 +62,7 @@ impl Sink {
             writer,
             counters: Counters::default(),
             devices,
+            attached_ns: header.started_monotonic_ns,
             started: Instant::now(),
             counted: Instant::now(),
             cpu_at_start_ns: cpu_ns(),
@@ -75,8 +78,10 @@ impl Sink {
 
     /// Moves what waits in the ring into the recording.
     pub(super) fn drain(&mut self) -> Result<()> {
-        let (writer, frames) = (&mut self.writer, &mut self.frames);
+        let (writer, frames, attached_ns) = (&mut self.writer, &mut self.frames, self.attached_ns);
         let write = |record| match record {
+            // Hooks are attached one after the other: before the last, a frame shows only part of its way.
+            Record::Event(event) if event.time_ns < attached_ns => Ok(()),
             Record::Event(event) => {
                 *frames += u64::from(matches!(event.hop, Hop::TapRx | Hop::TapRing));
                 writer.event(&event)
