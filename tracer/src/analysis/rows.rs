@@ -260,8 +260,10 @@ fn cost(books: &Books, exchanges: u64) -> Cost {
     let programs_ns = counters.programs.iter().map(|program| program.run_ns).sum::<u64>();
     let share = |part: u64| if counters.wall_ns == 0 { 0.0 } else { part as f64 / counters.wall_ns as f64 };
     let passages = books.loss.passages.count;
+    let mut programs = counters.programs.clone();
+    programs.sort_by(|left, right| right.run_ns.cmp(&left.run_ns).then_with(|| left.program.cmp(&right.program)));
     Cost {
-        programs: counters.programs.clone(),
+        programs,
         programs_ns,
         reader_cpu_ns: counters.reader_cpu_ns,
         wall_ns: counters.wall_ns,
