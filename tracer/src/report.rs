@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{recording::Host, topology::Topology};
+use crate::{
+    recording::{Host, ProgramCost},
+    topology::Topology,
+};
 
 /// Name and version of the JSON schema.
 pub const SCHEMA: &str = "vmhop.report/1";
@@ -280,15 +283,4 @@ pub struct Cost {
     pub events_per_exchange: Option<f64>,
     /// Mean time of the programs per passage.
     pub programs_ns_per_passage: Option<f64>,
-}
-
-/// One BPF program's cost, from the kernel's own statistics.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProgramCost {
-    /// Name.
-    pub program: String,
-    /// How often it ran.
-    pub runs: u64,
-    /// Time in it, ns.
-    pub run_ns: u64,
 }

@@ -261,7 +261,8 @@ fn cost(books: &Books, exchanges: u64) -> Cost {
     let share = |part: u64| if counters.wall_ns == 0 { 0.0 } else { part as f64 / counters.wall_ns as f64 };
     let passages = books.loss.passages.count;
     let mut programs = counters.programs.clone();
-    programs.sort_by(|left, right| right.run_ns.cmp(&left.run_ns).then_with(|| left.program.cmp(&right.program)));
+    programs
+        .sort_by(|left, right| right.run_ns.cmp(&left.run_ns).then_with(|| left.program.cmp(&right.program)));
     Cost {
         programs,
         programs_ns,

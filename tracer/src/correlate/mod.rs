@@ -186,8 +186,15 @@ impl Correlator {
                 break;
             }
             let full = self.open.len() > self.limits.open;
-            self.evicted += u64::from(full);
-            self.close(slot, if full { End::Evicted } else { End::Unfinished });
+            let copied =
+                self.open.get(slot).is_some_and(|open| open.passage.time_at(Hop::VmmReadEnd).is_some());
+            let end = match (copied, full) {
+                (true, _) => End::Done,
+                (false, true) => End::Evicted,
+                (false, false) => End::Unfinished,
+            };
+            self.evicted += u64::from(end == End::Evicted);
+            self.close(slot, end);
         }
     }
 
@@ -365,7 +372,9 @@ impl Correlator {
         open.passage.add(&Event { hop: Hop::VmmReadEnd, ..*event }, Rule::Pointer);
         let number = open.number;
         let vm = match open.passage.to {
-            Side::Guest(tap) if self.options.waits_for_vcpu => self.threads.vm_of_tap(tap),
+            Side::Guest(tap) if self.options.waits_for_vcpu => {
+                self.threads.vm_of_tap(tap).filter(|vm| self.threads.has_vcpus(*vm))
+            }
             _ => None,
         };
         match vm.and_then(|vm| self.copied.get_mut(vm)) {

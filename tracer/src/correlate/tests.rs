@@ -232,6 +232,15 @@ fn a_guest_that_kicks_before_any_vcpu_entered_was_running_already() {
 }
 
 #[test]
+fn a_frame_that_no_vcpu_was_seen_to_take_is_complete_all_the_same() {
+    let mut correlator = correlator(Limits { patience_ns: 1_000, ..Limits::default() });
+    inward(100, 0xa, 1).iter().for_each(|event| correlator.push(*event));
+    correlator.push(thread(20_000_000, Hop::VmmWake, 10));
+    correlator.push(thread(40_000_000, Hop::VmmWake, 10));
+    assert_eq!(correlator.poll().map(|passage| passage.end), Some(End::Done));
+}
+
+#[test]
 fn segments_of_a_super_frame_are_inside_its_bytes() {
     let tcp = |time_ns, hop, skb, seq, len| Event {
         kind: Some(Kind::Tcp),

@@ -9,7 +9,7 @@ use tracer_common::hop::Hop;
 use crate::{
     correlate::passage::{Rule, Stamp},
     decode::Event,
-    topology::{ThreadRole, Topology},
+    topology::{self, ThreadRole, Topology},
 };
 
 /// What is known of one thread.
@@ -34,6 +34,8 @@ pub struct Threads {
     interrupts: FxHashMap<u16, (Stamp, Option<u8>)>,
     /// Slot of a tap → VM.
     vm_of_tap: FxHashMap<u8, usize>,
+    /// By VM: whether threads that run its guest are known.
+    has_vcpus: Vec<bool>,
 }
 
 impl Threads {
@@ -41,6 +43,8 @@ impl Threads {
     pub fn new(topology: &Topology, slot_of: impl Fn(u32, u32) -> Option<u8>) -> Threads {
         let mut threads = Threads { kicks: vec![None; topology.vms.len()], ..Threads::default() };
         for (vm, entry) in topology.vms.iter().enumerate() {
+            let is_vcpu = |thread: &topology::Thread| matches!(thread.role, ThreadRole::Vcpu(_));
+            threads.has_vcpus.push(entry.threads.iter().any(is_vcpu));
             let moves_frames = |role: ThreadRole| role != ThreadRole::Other;
             for thread in entry.threads.iter().filter(|thread| moves_frames(thread.role)) {
                 threads.threads.insert(thread.tid as u32, Thread { vm, ..Thread::default() });
@@ -52,6 +56,11 @@ impl Threads {
             }
         }
         threads
+    }
+
+    /// Whether a frame copied into this VM's guest can be seen to be taken by a vCPU.
+    pub fn has_vcpus(&self, vm: usize) -> bool {
+        self.has_vcpus.get(vm).copied().unwrap_or_default()
     }
 
     /// The VM behind a tap's slot.

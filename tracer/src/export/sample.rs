@@ -1,10 +1,10 @@
 //! Reports made by hand, for the tests of what is made of reports.
 
 use crate::{
-    recording::Host,
+    recording::{Host, ProgramCost},
     report::{
-        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Passages, ProgramCost, Recording,
-        Report, RuleCount, SCHEMA, SegmentRow, WarningRow,
+        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Passages, Recording, Report,
+        RuleCount, SCHEMA, SegmentRow, WarningRow,
     },
     topology::Topology,
 };

@@ -220,7 +220,7 @@ pub(super) fn cost(cost: &Cost, out: &mut dyn Write) -> io::Result<()> {
         return writeln!(out, "\nCost\n  not known: the recording holds no counters");
     }
     writeln!(out, "\nCost")?;
-    let run = |row: &crate::report::ProgramCost| {
+    let run = |row: &crate::recording::ProgramCost| {
         if row.runs == 0 { ABSENT.to_owned() } else { time(ratio(row.run_ns, row.runs)) }
     };
     let cells = cost
