@@ -4,9 +4,12 @@
 //! # The rules, in their order
 //! 1. **pointer**: an event of an `sk_buff` address whose life is open belongs to that passage, if its hop
 //!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Otherwise
-//!    the address was recycled: the old passage ends there, unfinished.
+//!    the address was recycled: the old passage ends there, unfinished. Only a driver sees a frame twice (it was
+//!    busy); whatever else comes again is another frame, however alike: frames that the host itself takes in
+//!    are freed out of sight, and their addresses come back within microseconds.
 //! 2. **head**: an unknown address whose `skb->head` is open is a clone that a flood made: a branch, which
-//!    shares its parent's hops so far.
+//!    shares its parent's hops so far. A frame that arrives from outside is a clone of nothing: the passage
+//!    that its buffer is still known for is over.
 //! 3. **range**: an unknown address at the driver, whose bytes lie inside a TCP super-frame that was freed
 //!    between qdisc and driver, is one of its segments.
 //! 4. **content**: an XDP program saw the frame before it had an address; the next birth on that device with
@@ -202,7 +205,8 @@ impl Correlator {
     fn frame(&mut self, event: &Event) {
         if let Some(slot) = self.open.by_skb(event.skb) {
             let Some(open) = self.open.get_mut(slot) else { return };
-            if open.passage.time_at(event.hop).is_some() && open.fits(event) {
+            let at_driver = matches!(event.hop, Hop::NicXmit | Hop::TapRing);
+            if at_driver && open.passage.time_at(event.hop).is_some() && open.fits(event) {
                 return;
             }
             if open.passage.last_hop().stage() < event.hop.stage() && open.fits(event) {
@@ -214,8 +218,18 @@ impl Correlator {
         if matches!(event.hop, Hop::NicXmit) && self.segment(event) {
             return;
         }
-        if !self.branch(event) {
-            self.begin(event);
+        if matches!(event.hop, Hop::TapRx | Hop::NicRx | Hop::NicStack) {
+            self.recycle(event.head);
+        } else if self.branch(event) {
+            return;
+        }
+        self.begin(event);
+    }
+
+    /// Ends the passage whose buffer now holds a frame that has just arrived.
+    fn recycle(&mut self, head: u64) {
+        if let Some(slot) = self.open.by_head(head) {
+            self.close(slot, End::Unfinished);
         }
     }
 

@@ -181,6 +181,30 @@ fn a_clone_is_a_branch_that_shares_its_parents_hops() {
 }
 
 #[test]
+fn a_frame_of_the_same_flow_at_the_same_address_is_another_frame() {
+    let reply = |time_ns, content| Event { flow: 7, ..at(time_ns, Hop::TapRx, 0xa, 0, content) };
+    let passages = run(&[reply(100, 1), reply(200, 2), reply(300, 2)]);
+    assert_eq!(passages.iter().map(Passage::start_ns).collect::<Vec<_>>(), [100, 200, 300]);
+}
+
+#[test]
+fn a_driver_that_was_busy_sees_a_frame_twice() {
+    let again = at(125, Hop::NicXmit, 0xa, 1, 1);
+    let passages = run(&[outward(100, 0xa, 1)[..3].to_vec(), vec![again]].concat());
+    assert_eq!((passages.len(), passages[0].time_at(Hop::NicXmit)), (1, Some(120)));
+}
+
+#[test]
+fn a_frame_that_arrives_is_no_clone_of_what_its_buffer_held_before() {
+    let delivered = at(100, Hop::TapRx, 0xa, 0, 1);
+    let same_buffer = |event: Event| Event { skb: 0xb, head: delivered.head, flow: delivered.flow, ..event };
+    let next: Vec<_> = outward(200, 0xb, 2).into_iter().map(same_buffer).collect();
+    let passages = run(&[vec![delivered], next].concat());
+    assert_eq!(passages.iter().map(|passage| passage.branch).collect::<Vec<_>>(), [false, false]);
+    assert_eq!(hops(&passages[1]), ["tap.rx", "nic.queue", "nic.xmit", "nic.done"]);
+}
+
+#[test]
 fn a_write_joins_the_frame_of_its_thread_and_brings_wake_and_kick() {
     let write = Event { device: Some(0), ..thread(90, Hop::TapWrite, 10) };
     let before = [thread(50, Hop::VmmKick, 11), thread(70, Hop::VmmWake, 10), write];
