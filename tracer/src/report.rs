@@ -230,6 +230,8 @@ pub struct Passages {
 pub struct Losses {
     /// Events that the ring had no room for, by hop.
     pub ring: Vec<HopCount>,
+    /// The same by the CPU on which they happened.
+    pub ring_by_cpu: Vec<CpuCount>,
     /// Sum of `ring`.
     pub ring_total: u64,
     /// Records that could not be decoded.
@@ -247,6 +249,15 @@ pub struct Losses {
 pub struct HopCount {
     /// Name of the hop.
     pub hop: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// A count on a CPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuCount {
+    /// Its number.
+    pub cpu: u32,
     /// How many.
     pub count: u64,
 }

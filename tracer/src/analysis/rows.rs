@@ -17,8 +17,8 @@ use crate::{
     loss::DropKey,
     recording::{Header, PlannedHop},
     report::{
-        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report, RuleCount,
-        SCHEMA, SegmentRow,
+        Cost, CpuCount, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report,
+        RuleCount, SCHEMA, SegmentRow,
     },
 };
 
@@ -235,6 +235,7 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
     let ring: Vec<_> =
         counters.lost.iter().map(|(hop, count)| HopCount { hop: hop.clone(), count: *count }).collect();
     Losses {
+        ring_by_cpu: counters.lost_by_cpu.iter().map(|(&cpu, &count)| CpuCount { cpu, count }).collect(),
         ring_total: ring.iter().map(|row| row.count).sum(),
         ring,
         undecoded: counters.undecoded,
