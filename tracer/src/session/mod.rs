@@ -88,7 +88,7 @@ async fn run(config: &RecordConfig, progress: &mut dyn FnMut(Progress)) -> Resul
     let prepared = Prepared::new(config)?;
     let mut sink = Sink::new(prepared, config)?;
     let mut gone = watch::spawn(config, sink.devices())?;
-    let mut running = Running::start(&config.command)?;
+    let mut running = Running::start(&config.command, config.json)?;
     let stop = follow(config, &mut sink, &mut signals, &mut gone, &mut running, progress).await;
     running.stop().await;
     if !matches!(stop, Stop::WriteFailed(_)) {
