@@ -58,6 +58,9 @@ impl Default for Limits {
     }
 }
 
+/// How long a frame may be on its way through the stack, ns of event time: what is not queued by then was taken in
+/// by the host itself, out of sight. Shorter than a passage may hold back its answer ([`release`]).
+const STACK_WITHIN_NS: u64 = 500_000_000;
 /// How long after its copy into the guest a frame may wait for a vCPU, ns of event time.
 const ENTER_WITHIN_NS: u64 = 50_000_000;
 /// How long an XDP program's sight of a frame waits for the frame's birth, ns of event time.
@@ -198,6 +201,9 @@ impl Correlator {
             };
             self.evicted += u64::from(end == End::Evicted);
             self.close(slot, end);
+        }
+        while let Some(slot) = self.open.lingering(self.now_ns.saturating_sub(STACK_WITHIN_NS)) {
+            self.close(slot, End::Unfinished);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
-use tracer_common::frame::Kind;
+use tracer_common::{frame::Kind, hop::Hop};
 
 use crate::{correlate::passage::Passage, decode::Event};
 
@@ -101,6 +101,8 @@ pub(super) struct OpenTable {
     heads: FxHashMap<u64, usize>,
     /// Slot, number, time of the beginning; those closed meanwhile are skipped when they come to the front.
     ages: VecDeque<(usize, u64, u64)>,
+    /// The same, of those that have not been looked at since they should have left the stack.
+    entered: VecDeque<(usize, u64, u64)>,
     numbers: u64,
 }
 
@@ -122,6 +124,7 @@ impl OpenTable {
             }
         };
         self.ages.push_back((slot, open.number, began_ns));
+        self.entered.push_back((slot, open.number, began_ns));
         self.slots[slot] = Some(open);
         self.skbs.insert(skb, slot);
         self.note_head(slot, head);
@@ -184,6 +187,19 @@ impl OpenTable {
                 return Some((slot, began_ns));
             }
             self.ages.pop_front();
+        }
+        None
+    }
+
+    /// Slot of a passage that began before `before_ns` and has been queued nowhere. Each passage is looked at once.
+    pub(super) fn lingering(&mut self, before_ns: u64) -> Option<usize> {
+        while let Some((slot, number, _)) =
+            self.entered.pop_front_if(|(_, _, began_ns)| *began_ns < before_ns)
+        {
+            let in_stack = |open: &Open| open.passage.last_hop().stage() < Hop::NicQueue.stage();
+            if self.is(slot, number) && self.get(slot).is_some_and(in_stack) {
+                return Some(slot);
+            }
         }
         None
     }

@@ -205,6 +205,40 @@ fn a_frame_that_arrives_is_no_clone_of_what_its_buffer_held_before() {
 }
 
 #[test]
+fn what_the_host_takes_in_does_not_hold_back_the_answer() {
+    let question = at(100, Hop::TapRx, 0xa, 0, 1);
+    let answer = |time_ns, hop| Event { kind: Some(Kind::EchoReply), flow: 3, ..at(time_ns, hop, 0xb, 0, 2) };
+    let answer = |time_ns, hop| Event { seq: question.seq, ..answer(time_ns, hop) };
+    let much_later = at(5_000_000_000, Hop::TapRx, 0xc, 0, 9);
+    let events = [
+        question,
+        answer(110, Hop::TapQueue),
+        answer(120, Hop::TapRing),
+        bare(130, Hop::VmmRead, 0xb, 0),
+        bare(140, Hop::SkbFree, 0xb, 0),
+        thread(150, Hop::VcpuEnter, 11),
+        much_later,
+        at(5_010_000_000, Hop::TapRx, 0xd, 0, 10),
+    ];
+    let mut correlator = correlator(Limits::default());
+    let mut found = Vec::new();
+    for event in events {
+        correlator.push(event);
+        found.extend(std::iter::from_fn(|| correlator.poll()));
+    }
+    assert_eq!(found.iter().map(Passage::start_ns).collect::<Vec<_>>(), [100, 110]);
+    assert_eq!(exchanges(&found).0[0].initiator, Initiator::GuestToHost);
+}
+
+#[test]
+fn a_frame_may_wait_long_in_a_queue() {
+    let mut events = outward(100, 0xa, 1);
+    events[3].time_ns = 20_000_000_000;
+    events.insert(3, at(10_000_000_000, Hop::TapRx, 0xb, 0, 2));
+    assert_eq!(run(&events)[0].end, End::Done);
+}
+
+#[test]
 fn a_write_joins_the_frame_of_its_thread_and_brings_wake_and_kick() {
     let write = Event { device: Some(0), ..thread(90, Hop::TapWrite, 10) };
     let before = [thread(50, Hop::VmmKick, 11), thread(70, Hop::VmmWake, 10), write];
