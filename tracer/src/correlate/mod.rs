@@ -363,6 +363,7 @@ impl Correlator {
             return;
         }
         let wake = self.threads.wake_between(event.tid, ring_ns, event.time_ns);
+        self.threads.moved(event.tid);
         open.passage.stamps.extend(wake);
         open.passage.add(event, Rule::Pointer);
         open.reader = event.tid;

@@ -18,8 +18,8 @@ struct Thread {
     vm: usize,
     /// Last time it got the CPU.
     wake: Option<Stamp>,
-    /// Whether a frame was written since then.
-    wrote_since_wake: bool,
+    /// Whether it moved a frame since then.
+    moved_since_wake: bool,
     /// A write to a tap that has not become a frame yet: stamp and slot.
     write: Option<(Stamp, Option<u8>)>,
 }
@@ -84,7 +84,7 @@ impl Threads {
             }
             Hop::VmmWake => {
                 let thread = self.threads.entry(event.tid).or_default();
-                (thread.wake, thread.wrote_since_wake) = (Some(stamp), false);
+                (thread.wake, thread.moved_since_wake) = (Some(stamp), false);
             }
             Hop::TapWrite => {
                 self.threads.entry(event.tid).or_default().write = Some((stamp, event.device));
@@ -106,7 +106,7 @@ impl Threads {
             return Vec::new();
         }
         let mut stamps = Vec::with_capacity(3);
-        let first = !std::mem::replace(&mut thread.wrote_since_wake, true);
+        let first = !std::mem::replace(&mut thread.moved_since_wake, true);
         let wake = thread.wake.filter(|wake| first && wake.time_ns <= write.time_ns);
         let kick =
             self.kicks.get_mut(thread.vm).and_then(|kick| kick.take_if(|kick| kick.time_ns <= write.time_ns));
@@ -115,6 +115,13 @@ impl Threads {
         stamps.extend(wake.filter(|wake| kick.is_none_or(|kick| kick.time_ns <= wake.time_ns)));
         stamps.push(write);
         stamps
+    }
+
+    /// Says that a thread has read a frame: what it writes later in the same run it was not woken for.
+    pub fn moved(&mut self, tid: u32) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.moved_since_wake = true;
+        }
     }
 
     /// The wake of the thread that reads a frame, if it came after the frame was in the ring.
