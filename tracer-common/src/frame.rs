@@ -14,10 +14,10 @@
 //! | any | protocol, kind | MAC addresses, VLAN tags, padding |
 //! | IPv4 | identification, fragment offset | TTL, TOS (ECN marks), checksum, options, addresses (NAT) |
 //! | IPv6 | – | hop limit, traffic class, flow label, addresses |
-//! | TCP | sequence, acknowledgement, SYN FIN RST, timestamp option | ports, checksum, window, PSH, and length: segmentation |
+//! | TCP | sequence, acknowledgement, SYN FIN RST, timestamp option, whether it has payload | ports, checksum, window, PSH, and length: segmentation |
 //! | UDP | length, first 8 bytes of payload | ports, checksum |
 //! | ICMP echo | type, sequence, length, first 8 bytes of payload | identifier (NAT rewrites it), checksum |
-//! | other ICMP | type, code, length, first 8 bytes of payload | checksum |
+//! | other ICMP | type, code, first 16 bytes of payload: neighbour discovery's target address | checksum |
 //! | fragments | offset, more-fragments, first 8 bytes | |
 //! | ARP | operation, the four addresses | |
 //! | others | length, first 16 bytes behind the ethertype or IP header | |
@@ -216,7 +216,7 @@ impl<B: Bytes> Reader<'_, B> {
             state = mix(state, inside as u64);
         } else {
             match self.frame.protocol {
-                PROTOCOL_TCP => (state, own_header) = self.tcp(layer4, state),
+                PROTOCOL_TCP => (state, own_header) = self.tcp(layer4, state, inside),
                 PROTOCOL_UDP => (state, own_header) = self.udp(layer4, state),
                 PROTOCOL_ICMP => (state, own_header) = self.icmp(layer4, state, 8, 0),
                 PROTOCOL_ICMPV6 => (state, own_header) = self.icmp(layer4, state, 128, 129),
@@ -229,7 +229,7 @@ impl<B: Bytes> Reader<'_, B> {
     }
 
     #[inline(always)]
-    fn tcp(&mut self, layer4: &Layer4, state: u64) -> (u64, u32) {
+    fn tcp(&mut self, layer4: &Layer4, state: u64, inside: u32) -> (u64, u32) {
         if layer4.available < 20 {
             self.frame.kind = Kind::Truncated;
             return (mix(state, layer4.pair(0)), 0);
@@ -240,9 +240,12 @@ impl<B: Bytes> Reader<'_, B> {
         self.frame.ack = layer4.be32(2);
         let control = layer4.be32(3);
         self.frame.tcp_flags = (control >> 16) as u8;
-        let mut state = mix(state, layer4.pair(1));
-        state = mix(state, ((control >> 16) & STABLE_TCP_FLAGS) as u64);
         let own_header = (control >> 28) * 4;
+        // An acknowledgement and the data sent after it agree in all else, and IPv6 has no identification. All
+        // segments of a super-frame have payload.
+        let has_payload = u32::from(inside > own_header) << 8;
+        let mut state = mix(state, layer4.pair(1));
+        state = mix(state, (((control >> 16) & STABLE_TCP_FLAGS) | has_payload) as u64);
         if own_header >= 32 && layer4.available >= 32 && layer4.be32(5) == TIMESTAMP_OPTION {
             state = mix(state, layer4.pair(6));
         }
@@ -258,14 +261,15 @@ impl<B: Bytes> Reader<'_, B> {
     }
 
     #[inline(always)]
-    fn icmp(&mut self, layer4: &Layer4, state: u64, request: u32, reply: u32) -> (u64, u32) {
+    fn icmp(&mut self, layer4: &Layer4, mut state: u64, request: u32, reply: u32) -> (u64, u32) {
         let first = layer4.be32(0);
         let second = layer4.be32(1);
         let kind = first >> 24;
         let type_and_code = first >> 16;
         if kind != request && kind != reply {
             self.frame.kind = Kind::Icmp;
-            return (mix(mix(state, ((type_and_code as u64) << 32) | second as u64), layer4.pair(2)), 8);
+            state = mix(state, ((type_and_code as u64) << 32) | second as u64);
+            return (mix(mix(state, layer4.pair(2)), layer4.pair(4)), 8);
         }
         self.frame.kind = if kind == request { Kind::EchoRequest } else { Kind::EchoReply };
         self.frame.ack = second >> 16;

@@ -179,3 +179,24 @@ proptest! {
         let _ = noise;
     }
 }
+
+#[test]
+fn an_acknowledgement_and_the_data_behind_it_are_two_frames() {
+    let digest = |payload| parse_of(&ipv4(6, A, B, 0, 0x4000, &tcp(80, 1234, 1, 2, 0x10, payload))).digest;
+    assert_ne!(digest(0), digest(100));
+    assert_eq!(digest(100), digest(1000));
+}
+
+#[test]
+fn neighbour_solicitations_for_two_targets_of_one_prefix_are_two_frames() {
+    let digest = |last: u8| {
+        let mut icmp = vec![135, 0, 0, 0, 0, 0, 0, 0, 0x20, 1, 0x0d, 0xb8];
+        icmp.extend([0; 11]);
+        icmp.extend([last, 1, 1, 0x52, 0x54, 0, 0xdb, 0x80, 3]);
+        let mut bytes = vec![0x60, 0, 0, 0, 0, icmp.len() as u8, 58, 255];
+        bytes.extend([1; 32]);
+        bytes.extend(icmp);
+        parse_of(&frame(0x86dd, &bytes)).digest
+    };
+    assert_ne!(digest(2), digest(3));
+}
