@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tracer_common::hop::{HOP_SLOTS, Hook, Hop};
 
 use crate::{
-    correlate::{End, Passage, Rule, Side},
+    correlate::{End, Parts, Passage, Rule, Side},
     report::Passages,
 };
 
@@ -91,6 +91,20 @@ impl LossBook {
             self.matched[stamp.hop as usize] += 1;
             *self.rules.entry((stamp.hop as u8, stamp.rule)).or_default() += 1;
             *self.hooks.entry((stamp.hop as u8, stamp.hook)).or_default() += 1;
+        }
+        self.parts(&passage.parts);
+    }
+
+    fn parts(&mut self, &Parts { arrived, sent, done }: &Parts) {
+        for (hop, rule, count) in [
+            (Hop::NicRx, Rule::Range, arrived),
+            (Hop::NicXmit, Rule::Range, sent),
+            (Hop::NicDone, Rule::Pointer, done),
+        ] {
+            if count > 0 {
+                self.matched[hop as usize] += count;
+                *self.rules.entry((hop as u8, rule)).or_default() += count;
+            }
         }
     }
 

@@ -12,6 +12,7 @@
 //!    that its buffer is still known for is over.
 //! 3. **range**: an unknown address at the driver, whose bytes lie inside a TCP super-frame that was freed
 //!    between qdisc and driver, is one of its segments.
+//!    The other way round, at a NIC's GRO, the super-frame stands for the segments inside it ([`arriving`]).
 //! 4. **content**: an XDP program saw the frame before it had an address; the next birth on that device with
 //!    the same digest is it. More than one waiting: paired in order, and counted as ambiguous. Generic XDP runs
 //!    after the tracepoints (`__netif_receive_skb_core`, v5.4 and later): what it sees is born already.
@@ -19,6 +20,7 @@
 //!
 //! An event that no rule joins and that cannot begin a passage is counted as seen and not matched.
 
+mod arriving;
 pub mod exchange;
 mod open;
 mod order;
@@ -34,8 +36,9 @@ use tracer_common::{
     hop::{HOP_SLOTS, Hook, Hop},
 };
 
-pub use self::passage::{End, Passage, Rule, Side, Stamp};
+pub use self::passage::{End, Parts, Passage, Rule, Side, Stamp};
 use self::{
+    arriving::Arriving,
     open::{Open, OpenTable, Segments},
     order::Reorder,
     release::Release,
@@ -94,6 +97,8 @@ pub struct Correlator {
     open: OpenTable,
     /// XDP's sights by device and digest, oldest first.
     content: FxHashMap<(u8, u64), VecDeque<Event>>,
+    /// Frames that GRO may merge.
+    arriving: Arriving,
     /// Super-frames that were segmented, by flow.
     segmented: FxHashMap<u64, Vec<(usize, u64)>>,
     /// By VM: passages copied into the guest that no vCPU has taken yet.
@@ -118,6 +123,7 @@ impl Correlator {
             release: Release::default(),
             open: OpenTable::default(),
             content: FxHashMap::default(),
+            arriving: Arriving::default(),
             segmented: FxHashMap::default(),
             copied: vec![Vec::new(); vms],
             options,
@@ -217,9 +223,13 @@ impl Correlator {
             }
             if open.passage.last_hop().stage() < event.hop.stage() && open.fits(event) {
                 open.passage.add(event, Rule::Pointer);
-                return self.open.note_head(slot, event.head);
+                self.open.note_head(slot, event.head);
+                if event.hop == Hop::NicStack && event.kind == Some(Kind::Tcp) {
+                    self.merge(slot, event);
+                }
+                return;
             }
-            self.close(slot, End::Unfinished);
+            self.vacate(slot, End::Unfinished);
         }
         if matches!(event.hop, Hop::NicXmit) && self.segment(event) {
             return;
@@ -235,7 +245,7 @@ impl Correlator {
     /// Ends the passage whose buffer now holds a frame that has just arrived.
     fn recycle(&mut self, head: u64) {
         if let Some(slot) = self.open.by_head(head) {
-            self.close(slot, End::Unfinished);
+            self.vacate(slot, End::Unfinished);
         }
     }
 
@@ -258,6 +268,7 @@ impl Correlator {
         let start_ns = passage.start_ns();
         let (slot, number) = self.open.insert(Open::new(passage));
         self.release.begin(number, start_ns);
+        self.note_arrival(slot, number, event.flow);
         if let Some(device) = event.device.filter(|_| self.options.xdp) {
             if self.born.len() > self.limits.open {
                 self.born.clear();
@@ -276,7 +287,8 @@ impl Correlator {
             return false;
         }
         open.branches += 1;
-        let mut passage = Passage { stamps, branch: true, ..open.passage.clone() };
+        let parts = Parts::default();
+        let mut passage = Passage { stamps, branch: true, parts, ..open.passage.clone() };
         passage.skb = event.skb;
         passage.add(event, Rule::Head);
         let (_, number) = self.open.insert(Open::new(passage));
@@ -298,6 +310,8 @@ impl Correlator {
         if let Some(open) = self.open.get_mut(slot) {
             if open.passage.last_hop() == Hop::NicQueue {
                 open.passage.add(event, Rule::Range);
+            } else {
+                open.passage.parts.sent += 1;
             }
             open.took_segment(event);
         }
@@ -344,6 +358,7 @@ impl Correlator {
             return;
         }
         if !open.is_last_segment(event.skb) {
+            open.passage.parts.done += 1;
             return self.open.forget_alias(event.skb);
         }
         open.passage.add(&Event { hop: Hop::NicDone, ..*event }, Rule::Pointer);
@@ -376,9 +391,9 @@ impl Correlator {
         match open.passage.last_hop() {
             Hop::NicXmit => self.transmitted_by_free(event),
             Hop::VmmRead => self.copied_out(slot, event),
-            Hop::NicQueue if open.is_super_frame() => self.await_segments(slot, event.skb),
+            Hop::NicQueue if open.is_super_frame() => self.await_segments(slot),
             _ if open.branches > 0 => self.close(slot, End::Branched),
-            _ => self.close(slot, End::Consumed),
+            _ => self.vacate(slot, End::Consumed),
         }
     }
 
@@ -401,19 +416,19 @@ impl Correlator {
         match vm.and_then(|vm| self.copied.get_mut(vm)) {
             Some(waiting) => {
                 waiting.push((slot, number));
-                self.open.forget_alias(event.skb);
+                self.open.detach(slot);
             }
             None => self.close(slot, End::Done),
         }
     }
 
     /// A super-frame was cut up: its skb is gone, its segments are to come.
-    fn await_segments(&mut self, slot: usize, skb: u64) {
+    fn await_segments(&mut self, slot: usize) {
         let Some(open) = self.open.get_mut(slot) else { return };
         let passage = &open.passage;
         open.segments = Some(Segments::of(passage));
         let (flow, number) = (open.wire_flow, open.number);
-        self.open.forget_alias(skb);
+        self.open.detach(slot);
         let waiting = self.segmented.entry(flow).or_default();
         waiting.retain(|&(slot, number)| self.open.is(slot, number));
         waiting.push((slot, number));
@@ -426,7 +441,7 @@ impl Correlator {
             0 => End::Dropped { reason: event.seq, device: event.device },
             _ => End::Branched,
         };
-        self.close(slot, end);
+        self.vacate(slot, end);
     }
 
     /// A thread that moves frames signals its guest: for all that it has copied since.
@@ -476,7 +491,7 @@ impl Correlator {
 
     fn close(&mut self, slot: usize, end: End) {
         if let Some(open) = self.open.remove(slot) {
-            let passage = Passage { end, ..open.passage };
+            let passage = Passage { end: open.ended.unwrap_or(end), ..open.passage };
             self.release.close(open.number, passage);
         }
     }

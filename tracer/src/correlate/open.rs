@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 use tracer_common::{frame::Kind, hop::Hop};
 
-use crate::{correlate::passage::Passage, decode::Event};
+use crate::{
+    correlate::passage::{End, Passage},
+    decode::Event,
+};
 
 /// A super-frame's byte range, once it has been cut up.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Open {
     /// Copies that went other ways.
     pub(super) branches: u32,
     pub(super) segments: Option<Segments>,
+    /// How it ended, if GRO did not take it.
+    pub(super) ended: Option<End>,
     /// Flow as last seen, which behind a NAT is not the guest's.
     pub(super) wire_flow: u64,
     skbs: Vec<u64>,
@@ -47,6 +52,7 @@ impl Open {
             reader: 0,
             branches: 0,
             segments: None,
+            ended: None,
             wire_flow,
             skbs: vec![skb],
             heads: Vec::new(),
@@ -180,6 +186,26 @@ impl OpenTable {
         }
     }
 
+    /// Lets a passage stay open without its addresses, which may be used again.
+    pub(super) fn detach(&mut self, slot: usize) {
+        let Some(open) = self.get_mut(slot) else { return };
+        let (skbs, heads) = (std::mem::take(&mut open.skbs), std::mem::take(&mut open.heads));
+        self.forget(slot, &skbs, &heads);
+    }
+
+    fn forget(&mut self, slot: usize, skbs: &[u64], heads: &[u64]) {
+        for skb in skbs {
+            if self.skbs.get(skb) == Some(&slot) {
+                self.skbs.remove(skb);
+            }
+        }
+        for head in heads {
+            if self.heads.get(head) == Some(&slot) {
+                self.heads.remove(head);
+            }
+        }
+    }
+
     /// Slot and beginning of the oldest open passage.
     pub(super) fn oldest(&mut self) -> Option<(usize, u64)> {
         while let Some(&(slot, number, began_ns)) = self.ages.front() {
@@ -207,16 +233,7 @@ impl OpenTable {
     pub(super) fn remove(&mut self, slot: usize) -> Option<Open> {
         let open = self.slots.get_mut(slot)?.take()?;
         self.free.push(slot);
-        for skb in &open.skbs {
-            if self.skbs.get(skb) == Some(&slot) {
-                self.skbs.remove(skb);
-            }
-        }
-        for head in &open.heads {
-            if self.heads.get(head) == Some(&slot) {
-                self.heads.remove(head);
-            }
-        }
+        self.forget(slot, &open.skbs, &open.heads);
         Some(open)
     }
 }

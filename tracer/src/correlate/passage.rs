@@ -98,6 +98,17 @@ pub enum Side {
     Host,
 }
 
+/// Events of frames that are one with this one: merged into it by GRO, or cut from it by GSO. Its own are stamps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Further frames at `nic.rx`.
+    pub arrived: u64,
+    /// Further segments at `nic.xmit`.
+    pub sent: u64,
+    /// Further segments at `nic.done`.
+    pub done: u64,
+}
+
 /// One frame's way through the host in one direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passage {
@@ -129,6 +140,8 @@ pub struct Passage {
     pub branch: bool,
     /// How it ended.
     pub end: End,
+    /// Of a super-frame, what was joined beyond its own stamps.
+    pub parts: Parts,
     /// `skb->head` while alive.
     pub(super) head: u64,
     /// `sk_buff` address while alive.
@@ -159,6 +172,7 @@ impl Passage {
             ambiguous: false,
             branch: false,
             end: End::Unfinished,
+            parts: Parts::default(),
             head: event.head,
             skb: event.skb,
         };

@@ -31,6 +31,11 @@ impl Release {
         self.waiting.insert(number, passage);
     }
 
+    /// Says that the passage `number` has become part of another.
+    pub fn skip(&mut self, number: u64) {
+        self.closed.insert(number);
+    }
+
     /// The next passage that no older open one holds back at `now_ns`.
     pub fn pop(&mut self, now_ns: u64) -> Option<Passage> {
         while let Some(&(number, time_ns)) = self.begun.front() {

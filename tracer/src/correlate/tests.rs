@@ -292,6 +292,13 @@ fn a_vcpu_that_runs_takes_what_was_copied_before() {
 }
 
 #[test]
+fn a_buffer_used_again_takes_nothing_from_a_frame_that_waits_for_its_vcpu() {
+    let same_buffer = Event { head: 0xa + 0x1000, ..at(160, Hop::NicRx, 0xb, 1, 2) };
+    let passages = run(&[inward(100, 0xa, 1), vec![same_buffer, thread(170, Hop::VcpuEnter, 11)]].concat());
+    assert_eq!((passages[0].end, passages[0].last_hop()), (End::Done, Hop::VcpuEnter));
+}
+
+#[test]
 fn a_guest_that_kicks_before_any_vcpu_entered_was_running_already() {
     let mut events = inward(100, 0xa, 1);
     events.extend([thread(160, Hop::VmmKick, 11), thread(170, Hop::VcpuEnter, 11)]);
@@ -331,6 +338,40 @@ fn segments_of_a_super_frame_are_inside_its_bytes() {
     assert_eq!(passages.len(), 1);
     assert_eq!((passages[0].end, passages[0].time_at(Hop::NicXmit)), (End::Done, Some(120)));
     assert_eq!(passages[0].time_at(Hop::NicDone), Some(135));
+    assert_eq!(passages[0].parts, Parts { arrived: 0, sent: 1, done: 1 });
+}
+
+#[test]
+fn gro_makes_one_passage_of_the_frames_that_it_merges() {
+    let tcp = |time_ns, hop, skb, seq, payload: u32| Event {
+        kind: Some(Kind::Tcp),
+        flow: 6,
+        seq,
+        len: 54 + payload,
+        overhead: 54,
+        digest: u64::from(seq),
+        ..at(time_ns, hop, skb, 1, 1)
+    };
+    let events = [
+        tcp(100, Hop::NicRx, 0xa, 1000, 500),
+        tcp(101, Hop::NicRx, 0xb, 1500, 500),
+        // Its address comes back unseen; that of the next is seen to be freed.
+        tcp(102, Hop::NicRx, 0xb, 2000, 500),
+        bare(103, Hop::SkbDrop, 0xb, 1),
+        tcp(104, Hop::NicRx, 0xc, 9000, 500),
+        tcp(110, Hop::NicStack, 0xa, 1000, 1500),
+        tcp(120, Hop::NicStack, 0xc, 9000, 500),
+    ];
+    let passages = run(&events);
+    let figures = |passage: &Passage| (passage.start_ns(), passage.payload, passage.parts.arrived);
+    assert_eq!(passages.iter().map(figures).collect::<Vec<_>>(), [(100, 1500, 2), (104, 500, 0)]);
+}
+
+#[test]
+fn what_gro_did_not_take_was_dropped() {
+    let arrived = Event { kind: Some(Kind::Tcp), ..at(100, Hop::NicRx, 0xa, 1, 1) };
+    let passages = run(&[arrived, Event { seq: 80, ..bare(110, Hop::SkbDrop, 0xa, 1) }]);
+    assert_eq!(passages[0].end, End::Dropped { reason: 80, device: Some(1) });
 }
 
 #[test]
