@@ -79,7 +79,7 @@ pub fn parse(bytes: &impl Bytes, ethertype: u16, len: u32, key: &[u64; 2]) -> Fr
     let mut ethertype = ethertype;
     let mut window = bytes.window(offset);
     for _ in 0..MAX_TAGS {
-        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
+        if (ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ) || window.available < 4 {
             break;
         }
         ethertype = window.be32(0) as u16;

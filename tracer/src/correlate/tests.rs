@@ -258,7 +258,8 @@ fn a_second_write_of_the_same_run_was_not_woken_for() {
 #[test]
 fn a_write_in_the_run_that_read_the_question_was_not_woken_for() {
     let question = [vec![thread(135, Hop::VmmWake, 10)], inward(100, 0xa, 1)].concat();
-    let answer = [vec![Event { device: Some(0), ..thread(190, Hop::TapWrite, 10) }], outward(200, 0xb, 2)].concat();
+    let answer =
+        [vec![Event { device: Some(0), ..thread(190, Hop::TapWrite, 10) }], outward(200, 0xb, 2)].concat();
     let passages = run(&[question, answer].concat());
     assert!(hops(&passages[0]).contains(&"vmm.wake"));
     assert_eq!(hops(&passages[1])[..2], ["tap.write", "tap.rx"]);

@@ -55,12 +55,11 @@ impl Running {
         let mut command = Command::new(program);
         command.args(arguments).kill_on_drop(true);
         if apart {
-            let stderr = io::stderr().as_fd().try_clone_to_owned().context("failed to copy standard error")?;
+            let stderr =
+                io::stderr().as_fd().try_clone_to_owned().context("failed to copy standard error")?;
             command.stdout(stderr);
         }
-        let child = command
-            .spawn()
-            .with_context(|| format!("failed to start the command {name}"))?;
+        let child = command.spawn().with_context(|| format!("failed to start the command {name}"))?;
         Ok(Running { child: Some(child), name })
     }
 
