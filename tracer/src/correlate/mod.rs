@@ -65,7 +65,7 @@ impl Default for Limits {
 /// by the host itself, out of sight. Shorter than a passage may hold back its answer ([`release`]).
 const STACK_WITHIN_NS: u64 = 500_000_000;
 /// How long after its copy into the guest a frame may wait for a vCPU, ns of event time.
-const ENTER_WITHIN_NS: u64 = 50_000_000;
+const ENTER_WITHIN_NS: u64 = 10_000_000;
 /// How long an XDP program's sight of a frame waits for the frame's birth, ns of event time.
 const CONTENT_WITHIN_NS: u64 = 1_000_000_000;
 
