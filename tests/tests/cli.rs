@@ -150,6 +150,10 @@ fn a_silent_vm_leaves_a_recording_that_anyone_can_read_and_the_next_may_replace(
         assert!(last.starts_with("vmhop: no frame of") && last.contains(&name), "{outcome:?}");
         assert_eq!(outcome.json()["recording"]["vms"], serde_json::json!([name]));
     }
+    let before = fs::read(place.path("a.vmhop")).unwrap();
+    let typo = place.run(&["record", "--vm", &name, "-o", "a.vmhop", "--", "/no/such/command"]);
+    assert!(typo.code == Some(2) && typo.error().contains("/no/such/command"), "{typo:?}");
+    assert_eq!(fs::read(place.path("a.vmhop")).unwrap(), before, "a mistyped command costs no recording");
     let report = place.run_as_ordinary(&["report", "a.vmhop", "--format", "json"]);
     assert_eq!((report.code, report.stderr.as_str()), (Some(0), ""));
     assert_eq!(report.json()["hops"].as_array().unwrap().len(), HOPS);

@@ -191,9 +191,12 @@ fn a_download_of_40_mb_is_seen_whole() {
 
 fn a_filter_is_applied_in_the_kernel(lab: &TestLab, recordings: &Recordings) {
     let ping = ["ping", "-q", "-c", "10", "-i", "0.05", "192.0.2.2"];
-    let filter = ["--filter", "icmp and host 192.0.2.3"];
+    let filter = ["--filter", "icmp and host 192.0.2.3", "--json"];
     let (path, done) = recordings.during(lab, "icmp.vmhop", &filter, "peer", &ping);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&json["schema"], &json["exchanges"]["count"]), (&"vmhop.report/1".into(), &10.into()));
+    assert!(done.stderr.contains("10 received"), "{}", done.stderr);
     let (report, exchanges) = analyse(&path);
     assert_eq!((exchanges.len(), report.passages.count), (10, 20), "{:?}", report.passages);
     let filter = ["--filter", "tcp port 80 and not host 192.0.2.3"];

@@ -14,10 +14,10 @@
 //! | any | protocol, kind | MAC addresses, VLAN tags, padding |
 //! | IPv4 | identification, fragment offset | TTL, TOS (ECN marks), checksum, options, addresses (NAT) |
 //! | IPv6 | – | hop limit, traffic class, flow label, addresses |
-//! | TCP | sequence, acknowledgement, SYN FIN RST, timestamp option | ports, checksum, window, PSH, and length: segmentation |
+//! | TCP | sequence, acknowledgement, SYN FIN RST, timestamp option, whether it has payload | ports, checksum, window, PSH, and length: segmentation |
 //! | UDP | length, first 8 bytes of payload | ports, checksum |
 //! | ICMP echo | type, sequence, length, first 8 bytes of payload | identifier (NAT rewrites it), checksum |
-//! | other ICMP | type, code, length, first 8 bytes of payload | checksum |
+//! | other ICMP | type, code, first 16 bytes of payload: neighbour discovery's target address | checksum |
 //! | fragments | offset, more-fragments, first 8 bytes | |
 //! | ARP | operation, the four addresses | |
 //! | others | length, first 16 bytes behind the ethertype or IP header | |
@@ -36,10 +36,14 @@
 //! - Tunnels (VXLAN, Geneve, GRE, IPIP) are read as the outer frame; VLAN tags are skipped.
 //! - A proxy or a TLS offload makes new frames: no name survives it.
 
-/// Words of header that one look at a frame takes.
-pub const WINDOW_WORDS: usize = 20;
-/// The same in bytes.
-pub const WINDOW_BYTES: usize = WINDOW_WORDS * 4;
+mod bytes;
+mod headers;
+
+use self::bytes::Layer4;
+pub use self::{
+    bytes::{Bytes, Slice, WINDOW_BYTES, WINDOW_WORDS, Window},
+    headers::{Frame, Kind},
+};
 
 /// Stacked VLAN tags that are skipped.
 const MAX_TAGS: usize = 2;
@@ -64,141 +68,6 @@ const STABLE_TCP_FLAGS: u32 = 0x07;
 /// NOP, NOP, timestamp option of 10 bytes: how all common stacks lay it out (RFC 7323, appendix A).
 const TIMESTAMP_OPTION: u32 = 0x0101_080a;
 
-/// What a frame is, as far as matching questions with answers needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// ICMP or ICMPv6 echo request.
-    EchoRequest = 1,
-    /// ICMP or ICMPv6 echo reply.
-    EchoReply = 2,
-    /// A TCP segment, or a super-frame of several.
-    Tcp = 3,
-    /// A UDP datagram.
-    Udp = 4,
-    /// ARP.
-    Arp = 5,
-    /// ICMP other than echo, neighbour discovery included.
-    Icmp = 6,
-    /// An IP fragment.
-    Fragment = 7,
-    /// Anything else.
-    Other = 8,
-    /// Too short for what its headers announce.
-    Truncated = 9,
-}
-
-impl Kind {
-    /// The kind of a wire code; `None` for 0 (no header read) and for codes that this version does not know.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        Some(match code {
-            1 => Kind::EchoRequest,
-            2 => Kind::EchoReply,
-            3 => Kind::Tcp,
-            4 => Kind::Udp,
-            5 => Kind::Arp,
-            6 => Kind::Icmp,
-            7 => Kind::Fragment,
-            8 => Kind::Other,
-            9 => Kind::Truncated,
-            _ => return None,
-        })
-    }
-}
-
-/// What the headers of one frame say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Content digest, never 0.
-    pub digest: u64,
-    /// Flow hash, lowest bit the direction.
-    pub flow: u64,
-    /// What it is.
-    pub kind: Kind,
-    /// Ethertype behind the VLAN tags.
-    pub ethertype: u16,
-    /// IP version, 0 for none.
-    pub version: u8,
-    /// IP protocol, 0 where there is no IP.
-    pub protocol: u8,
-    /// Source address, network byte order; IPv4 in the first word.
-    pub src: [u32; 4],
-    /// Destination address.
-    pub dst: [u32; 4],
-    /// Source port; ICMP echo identifier.
-    pub src_port: u16,
-    /// Destination port; ICMP echo identifier.
-    pub dst_port: u16,
-    /// TCP sequence number; ICMP echo sequence number.
-    pub seq: u32,
-    /// TCP acknowledgement number; ICMP echo identifier.
-    pub ack: u32,
-    /// TCP flags.
-    pub tcp_flags: u8,
-    /// Bytes of the frame that are not layer 4 payload, at most 255.
-    pub overhead: u8,
-}
-
-impl Frame {
-    /// Whether the port fields are ports.
-    #[inline(always)]
-    pub fn has_ports(&self) -> bool {
-        matches!(self.kind, Kind::Tcp | Kind::Udp)
-    }
-}
-
-/// A look at some bytes of a frame: words as they lie in memory, and how many bytes of them are real.
-pub struct Window {
-    /// Bytes in memory order.
-    pub words: [u32; WINDOW_WORDS],
-    /// How many of these bytes belong to the frame's readable part; the rest is noise.
-    pub available: u32,
-}
-
-/// Ten words in which a layer 4 header starts, and how many of their bytes are real.
-struct Layer4 {
-    words: [u32; 10],
-    available: u32,
-}
-
-impl Window {
-    /// The word at `index`, host byte order.
-    #[inline(always)]
-    fn be32(&self, index: usize) -> u32 {
-        u32::from_be(self.words[index])
-    }
-
-    #[inline(always)]
-    fn layer4<const FIRST_WORD: usize>(&self) -> Layer4 {
-        let mut words = [0; 10];
-        words.copy_from_slice(&self.words[FIRST_WORD..FIRST_WORD + 10]);
-        Layer4 { words, available: self.available.saturating_sub(FIRST_WORD as u32 * 4) }
-    }
-}
-
-impl Layer4 {
-    #[inline(always)]
-    fn be32(&self, index: usize) -> u32 {
-        u32::from_be(self.words[index])
-    }
-
-    /// Two words from `index` on as one; 0 where the frame ends before.
-    #[inline(always)]
-    fn pair(&self, index: usize) -> u64 {
-        if self.available < index as u32 * 4 + 8 {
-            return 0;
-        }
-        ((self.be32(index) as u64) << 32) | self.be32(index + 1) as u64
-    }
-}
-
-/// Where a frame's bytes come from: kernel memory in a BPF program, a slice in userspace.
-pub trait Bytes {
-    /// The window at `offset` bytes behind the start of the Ethernet header. Reading past the end gives fewer
-    /// available bytes, down to none.
-    fn window(&self, offset: u32) -> Window;
-}
-
 /// Reads the headers of a frame of `len` bytes (from its Ethernet header on) whose outermost ethertype is
 /// given, since the kernel keeps that beside the bytes.
 ///
@@ -210,7 +79,7 @@ pub fn parse(bytes: &impl Bytes, ethertype: u16, len: u32, key: &[u64; 2]) -> Fr
     let mut ethertype = ethertype;
     let mut window = bytes.window(offset);
     for _ in 0..MAX_TAGS {
-        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
+        if (ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ) || window.available < 4 {
             break;
         }
         ethertype = window.be32(0) as u16;
@@ -347,7 +216,7 @@ impl<B: Bytes> Reader<'_, B> {
             state = mix(state, inside as u64);
         } else {
             match self.frame.protocol {
-                PROTOCOL_TCP => (state, own_header) = self.tcp(layer4, state),
+                PROTOCOL_TCP => (state, own_header) = self.tcp(layer4, state, inside),
                 PROTOCOL_UDP => (state, own_header) = self.udp(layer4, state),
                 PROTOCOL_ICMP => (state, own_header) = self.icmp(layer4, state, 8, 0),
                 PROTOCOL_ICMPV6 => (state, own_header) = self.icmp(layer4, state, 128, 129),
@@ -360,7 +229,7 @@ impl<B: Bytes> Reader<'_, B> {
     }
 
     #[inline(always)]
-    fn tcp(&mut self, layer4: &Layer4, state: u64) -> (u64, u32) {
+    fn tcp(&mut self, layer4: &Layer4, state: u64, inside: u32) -> (u64, u32) {
         if layer4.available < 20 {
             self.frame.kind = Kind::Truncated;
             return (mix(state, layer4.pair(0)), 0);
@@ -371,9 +240,12 @@ impl<B: Bytes> Reader<'_, B> {
         self.frame.ack = layer4.be32(2);
         let control = layer4.be32(3);
         self.frame.tcp_flags = (control >> 16) as u8;
-        let mut state = mix(state, layer4.pair(1));
-        state = mix(state, ((control >> 16) & STABLE_TCP_FLAGS) as u64);
         let own_header = (control >> 28) * 4;
+        // An acknowledgement and the data sent after it agree in all else, and IPv6 has no identification. All
+        // segments of a super-frame have payload.
+        let has_payload = u32::from(inside > own_header) << 8;
+        let mut state = mix(state, layer4.pair(1));
+        state = mix(state, (((control >> 16) & STABLE_TCP_FLAGS) | has_payload) as u64);
         if own_header >= 32 && layer4.available >= 32 && layer4.be32(5) == TIMESTAMP_OPTION {
             state = mix(state, layer4.pair(6));
         }
@@ -389,14 +261,15 @@ impl<B: Bytes> Reader<'_, B> {
     }
 
     #[inline(always)]
-    fn icmp(&mut self, layer4: &Layer4, state: u64, request: u32, reply: u32) -> (u64, u32) {
+    fn icmp(&mut self, layer4: &Layer4, mut state: u64, request: u32, reply: u32) -> (u64, u32) {
         let first = layer4.be32(0);
         let second = layer4.be32(1);
         let kind = first >> 24;
         let type_and_code = first >> 16;
         if kind != request && kind != reply {
             self.frame.kind = Kind::Icmp;
-            return (mix(mix(state, ((type_and_code as u64) << 32) | second as u64), layer4.pair(2)), 8);
+            state = mix(state, ((type_and_code as u64) << 32) | second as u64);
+            return (mix(mix(state, layer4.pair(2)), layer4.pair(4)), 8);
         }
         self.frame.kind = if kind == request { Kind::EchoRequest } else { Kind::EchoReply };
         self.frame.ack = second >> 16;
@@ -477,22 +350,6 @@ const FRAGMENT_HEADER: u8 = 44;
 #[inline(always)]
 fn is_extension(protocol: u8) -> bool {
     matches!(protocol, 0 | 43 | 44 | 60)
-}
-
-/// A frame that lies in a slice, from its Ethernet header on: for tests and for captures.
-pub struct Slice<'a>(pub &'a [u8]);
-
-impl Bytes for Slice<'_> {
-    fn window(&self, offset: u32) -> Window {
-        let rest = self.0.get(offset as usize..).unwrap_or(&[]);
-        let mut words = [0; WINDOW_WORDS];
-        for (word, bytes) in words.iter_mut().zip(rest.chunks(4)) {
-            let mut padded = [0; 4];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            *word = u32::from_ne_bytes(padded);
-        }
-        Window { words, available: rest.len().min(WINDOW_BYTES) as u32 }
-    }
 }
 
 impl Slice<'_> {

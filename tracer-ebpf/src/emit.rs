@@ -7,11 +7,11 @@ use aya_ebpf::{
 use tracer_common::{
     event::{FlowRecord, HopEvent, NO_DEVICE},
     filter::MAX_CLAUSES,
-    frame::{self, Bytes, Frame},
+    frame::{self, Bytes, Frame, Kind},
     hop::{Hook, Hop},
 };
 
-use crate::{globals, maps};
+use crate::{diagnose, globals, maps};
 
 /// The thread that runs now.
 #[inline(always)]
@@ -67,6 +67,9 @@ pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, birt
     if !passes(&frame) {
         return;
     }
+    if frame.kind == Kind::Truncated {
+        diagnose::truncated(event.device as u32, event.len);
+    }
     event.digest = frame.digest;
     event.flow = frame.flow;
     event.seq = frame.seq;
@@ -88,16 +91,17 @@ pub fn submit(event: &HopEvent) {
             entry.write(*event);
             entry.submit(BPF_RB_NO_WAKEUP as u64);
         }
-        None => lost(event.hop),
+        None => lost(event),
     }
 }
 
 #[inline(always)]
-fn lost(hop: u8) {
-    if let Some(count) = maps::LOST.get_ptr_mut(hop as u32) {
+fn lost(event: &HopEvent) {
+    if let Some(count) = maps::LOST.get_ptr_mut(event.hop as u32) {
         // SAFETY: this CPU's own slot.
         unsafe { *count += 1 };
     }
+    diagnose::ring_full(event.hop as u32, event.cpu as u32);
 }
 
 /// Whether any clause of the filter passes the frame; an absent filter does.

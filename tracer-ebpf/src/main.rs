@@ -4,6 +4,7 @@
 #![no_main]
 #![expect(missing_docs, reason = "entry points are named after the kernel's hooks and documented there")]
 
+mod diagnose;
 mod emit;
 mod globals;
 mod hooks;

@@ -97,6 +97,8 @@ pub struct RecordArgs {
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub ring_size: String,
     /// Write the report at the end as JSON, as `vmhop report --format json` does
+    ///
+    /// The output of CMD then goes to standard error, so that standard output holds the JSON alone.
     #[arg(long)]
     pub json: bool,
     /// Command to run meanwhile; the recording ends with it

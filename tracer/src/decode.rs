@@ -1,5 +1,5 @@
-//! From the bytes of a ring buffer record to typed events. The only module with `unsafe`-free bounds on what
-//! the kernel side may send: an unknown length, hop or hook is an error that names it, never a guess.
+//! From the bytes of a ring buffer record to typed events. An unknown length, hop or hook is an error that names
+//! it, never a guess.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

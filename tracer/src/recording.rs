@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     decode::Flow,
-    report::ProgramCost,
     topology::{Device, Topology},
 };
 
@@ -111,4 +110,15 @@ pub struct Counters {
     pub reader_cpu_ns: u64,
     /// Wall time since the start, ns.
     pub wall_ns: u64,
+}
+
+/// One BPF program's cost, from the kernel's own statistics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramCost {
+    /// Name.
+    pub program: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// Time in it, ns.
+    pub run_ns: u64,
 }

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{recording::Host, topology::Topology};
+use crate::{
+    recording::{Host, ProgramCost},
+    topology::Topology,
+};
 
 /// Name and version of the JSON schema.
 pub const SCHEMA: &str = "vmhop.report/1";
@@ -227,6 +230,8 @@ pub struct Passages {
 pub struct Losses {
     /// Events that the ring had no room for, by hop.
     pub ring: Vec<HopCount>,
+    /// The same by the CPU on which they happened.
+    pub ring_by_cpu: Vec<CpuCount>,
     /// Sum of `ring`.
     pub ring_total: u64,
     /// Records that could not be decoded.
@@ -244,6 +249,15 @@ pub struct Losses {
 pub struct HopCount {
     /// Name of the hop.
     pub hop: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// A count on a CPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuCount {
+    /// Its number.
+    pub cpu: u32,
     /// How many.
     pub count: u64,
 }
@@ -280,15 +294,4 @@ pub struct Cost {
     pub events_per_exchange: Option<f64>,
     /// Mean time of the programs per passage.
     pub programs_ns_per_passage: Option<f64>,
-}
-
-/// One BPF program's cost, from the kernel's own statistics.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProgramCost {
-    /// Name.
-    pub program: String,
-    /// How often it ran.
-    pub runs: u64,
-    /// Time in it, ns.
-    pub run_ns: u64,
 }

@@ -17,8 +17,8 @@ use crate::{
     loss::DropKey,
     recording::{Header, PlannedHop},
     report::{
-        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report, RuleCount,
-        SCHEMA, SegmentRow,
+        Cost, CpuCount, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report,
+        RuleCount, SCHEMA, SegmentRow,
     },
 };
 
@@ -235,6 +235,7 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
     let ring: Vec<_> =
         counters.lost.iter().map(|(hop, count)| HopCount { hop: hop.clone(), count: *count }).collect();
     Losses {
+        ring_by_cpu: counters.lost_by_cpu.iter().map(|(&cpu, &count)| CpuCount { cpu, count }).collect(),
         ring_total: ring.iter().map(|row| row.count).sum(),
         ring,
         undecoded: counters.undecoded,
@@ -260,8 +261,11 @@ fn cost(books: &Books, exchanges: u64) -> Cost {
     let programs_ns = counters.programs.iter().map(|program| program.run_ns).sum::<u64>();
     let share = |part: u64| if counters.wall_ns == 0 { 0.0 } else { part as f64 / counters.wall_ns as f64 };
     let passages = books.loss.passages.count;
+    let mut programs = counters.programs.clone();
+    programs
+        .sort_by(|left, right| right.run_ns.cmp(&left.run_ns).then_with(|| left.program.cmp(&right.program)));
     Cost {
-        programs: counters.programs.clone(),
+        programs,
         programs_ns,
         reader_cpu_ns: counters.reader_cpu_ns,
         wall_ns: counters.wall_ns,

@@ -65,7 +65,7 @@ impl Default for Limits {
 /// by the host itself, out of sight. Shorter than a passage may hold back its answer ([`release`]).
 const STACK_WITHIN_NS: u64 = 500_000_000;
 /// How long after its copy into the guest a frame may wait for a vCPU, ns of event time.
-const ENTER_WITHIN_NS: u64 = 50_000_000;
+const ENTER_WITHIN_NS: u64 = 10_000_000;
 /// How long an XDP program's sight of a frame waits for the frame's birth, ns of event time.
 const CONTENT_WITHIN_NS: u64 = 1_000_000_000;
 
@@ -198,8 +198,15 @@ impl Correlator {
                 break;
             }
             let full = self.open.len() > self.limits.open;
-            self.evicted += u64::from(full);
-            self.close(slot, if full { End::Evicted } else { End::Unfinished });
+            let copied =
+                self.open.get(slot).is_some_and(|open| open.passage.time_at(Hop::VmmReadEnd).is_some());
+            let end = match (copied, full) {
+                (true, _) => End::Done,
+                (false, true) => End::Evicted,
+                (false, false) => End::Unfinished,
+            };
+            self.evicted += u64::from(end == End::Evicted);
+            self.close(slot, end);
         }
         while let Some(slot) = self.open.lingering(self.now_ns.saturating_sub(STACK_WITHIN_NS)) {
             self.close(slot, End::Unfinished);
@@ -370,7 +377,8 @@ impl Correlator {
         if open.passage.time_at(Hop::VmmRead).is_some() {
             return;
         }
-        let wake = self.threads.claim_read(event.tid, ring_ns, event.time_ns);
+        let wake = self.threads.wake_between(event.tid, ring_ns, event.time_ns);
+        self.threads.moved(event.tid);
         open.passage.stamps.extend(wake);
         open.passage.add(event, Rule::Pointer);
         open.reader = event.tid;
@@ -400,7 +408,9 @@ impl Correlator {
         open.passage.add(&Event { hop: Hop::VmmReadEnd, ..*event }, Rule::Pointer);
         let number = open.number;
         let vm = match open.passage.to {
-            Side::Guest(tap) if self.options.waits_for_vcpu => self.threads.vm_of_tap(tap),
+            Side::Guest(tap) if self.options.waits_for_vcpu => {
+                self.threads.vm_of_tap(tap).filter(|vm| self.threads.has_vcpus(*vm))
+            }
             _ => None,
         };
         match vm.and_then(|vm| self.copied.get_mut(vm)) {

@@ -256,12 +256,11 @@ fn a_second_write_of_the_same_run_was_not_woken_for() {
 }
 
 #[test]
-fn a_wake_that_led_to_a_read_is_not_that_of_the_answer() {
-    let mut events = inward(100, 0xa, 1);
-    events
-        .extend([thread(135, Hop::VmmWake, 10), Event { device: Some(0), ..thread(190, Hop::TapWrite, 10) }]);
-    events.extend(outward(200, 0xb, 2));
-    let passages = run(&events);
+fn a_write_in_the_run_that_read_the_question_was_not_woken_for() {
+    let question = [vec![thread(135, Hop::VmmWake, 10)], inward(100, 0xa, 1)].concat();
+    let answer =
+        [vec![Event { device: Some(0), ..thread(190, Hop::TapWrite, 10) }], outward(200, 0xb, 2)].concat();
+    let passages = run(&[question, answer].concat());
     assert!(hops(&passages[0]).contains(&"vmm.wake"));
     assert_eq!(hops(&passages[1])[..2], ["tap.write", "tap.rx"]);
 }
@@ -305,6 +304,15 @@ fn a_guest_that_kicks_before_any_vcpu_entered_was_running_already() {
     let mut events = inward(100, 0xa, 1);
     events.extend([thread(160, Hop::VmmKick, 11), thread(170, Hop::VcpuEnter, 11)]);
     assert_eq!(hops(&run(&events)[0]).last(), Some(&"vmm.read.end"));
+}
+
+#[test]
+fn a_frame_that_no_vcpu_was_seen_to_take_is_complete_all_the_same() {
+    let mut correlator = correlator(Limits { patience_ns: 1_000, ..Limits::default() });
+    inward(100, 0xa, 1).iter().for_each(|event| correlator.push(*event));
+    correlator.push(thread(20_000_000, Hop::VmmWake, 10));
+    correlator.push(thread(40_000_000, Hop::VmmWake, 10));
+    assert_eq!(correlator.poll().map(|passage| passage.end), Some(End::Done));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tracer_common::hop::Hop;
 use crate::{
     correlate::passage::{Rule, Stamp},
     decode::Event,
-    topology::{ThreadRole, Topology},
+    topology::{self, ThreadRole, Topology},
 };
 
 /// What is known of one thread.
@@ -18,8 +18,8 @@ struct Thread {
     vm: usize,
     /// Last time it got the CPU.
     wake: Option<Stamp>,
-    /// Whether a frame was read or written since then: what follows was not woken for.
-    worked_since_wake: bool,
+    /// Whether it moved a frame since then.
+    moved_since_wake: bool,
     /// A write to a tap that has not become a frame yet: stamp and slot.
     write: Option<(Stamp, Option<u8>)>,
 }
@@ -34,6 +34,8 @@ pub struct Threads {
     interrupts: FxHashMap<u16, (Stamp, Option<u8>)>,
     /// Slot of a tap → VM.
     vm_of_tap: FxHashMap<u8, usize>,
+    /// By VM: whether threads that run its guest are known.
+    has_vcpus: Vec<bool>,
 }
 
 impl Threads {
@@ -41,6 +43,8 @@ impl Threads {
     pub fn new(topology: &Topology, slot_of: impl Fn(u32, u32) -> Option<u8>) -> Threads {
         let mut threads = Threads { kicks: vec![None; topology.vms.len()], ..Threads::default() };
         for (vm, entry) in topology.vms.iter().enumerate() {
+            let is_vcpu = |thread: &topology::Thread| matches!(thread.role, ThreadRole::Vcpu(_));
+            threads.has_vcpus.push(entry.threads.iter().any(is_vcpu));
             let moves_frames = |role: ThreadRole| role != ThreadRole::Other;
             for thread in entry.threads.iter().filter(|thread| moves_frames(thread.role)) {
                 threads.threads.insert(thread.tid as u32, Thread { vm, ..Thread::default() });
@@ -52,6 +56,11 @@ impl Threads {
             }
         }
         threads
+    }
+
+    /// Whether a frame copied into this VM's guest can be seen to be taken by a vCPU.
+    pub fn has_vcpus(&self, vm: usize) -> bool {
+        self.has_vcpus.get(vm).copied().unwrap_or_default()
     }
 
     /// The VM behind a tap's slot.
@@ -75,7 +84,7 @@ impl Threads {
             }
             Hop::VmmWake => {
                 let thread = self.threads.entry(event.tid).or_default();
-                (thread.wake, thread.worked_since_wake) = (Some(stamp), false);
+                (thread.wake, thread.moved_since_wake) = (Some(stamp), false);
             }
             Hop::TapWrite => {
                 self.threads.entry(event.tid).or_default().write = Some((stamp, event.device));
@@ -97,7 +106,7 @@ impl Threads {
             return Vec::new();
         }
         let mut stamps = Vec::with_capacity(3);
-        let first = !std::mem::replace(&mut thread.worked_since_wake, true);
+        let first = !std::mem::replace(&mut thread.moved_since_wake, true);
         let wake = thread.wake.filter(|wake| first && wake.time_ns <= write.time_ns);
         let kick =
             self.kicks.get_mut(thread.vm).and_then(|kick| kick.take_if(|kick| kick.time_ns <= write.time_ns));
@@ -108,11 +117,17 @@ impl Threads {
         stamps
     }
 
-    /// Claims the wake of the thread that reads a frame, if it came after the frame was in the ring.
-    pub fn claim_read(&mut self, tid: u32, ring_ns: u64, read_ns: u64) -> Option<Stamp> {
-        let thread = self.threads.get_mut(&tid)?;
-        thread.worked_since_wake = true;
-        thread.wake.filter(|wake| ring_ns < wake.time_ns && wake.time_ns <= read_ns)
+    /// Says that a thread has read a frame: what it writes later in the same run it was not woken for.
+    pub fn moved(&mut self, tid: u32) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.moved_since_wake = true;
+        }
+    }
+
+    /// The wake of the thread that reads a frame, if it came after the frame was in the ring.
+    pub fn wake_between(&self, tid: u32, ring_ns: u64, read_ns: u64) -> Option<Stamp> {
+        let wake = self.threads.get(&tid)?.wake?;
+        (ring_ns < wake.time_ns && wake.time_ns <= read_ns).then_some(wake)
     }
 
     /// Claims the interrupt that announced a frame: the last one of that NIC on this CPU, for the first frame

@@ -1,9 +1,9 @@
 //! Reports made by hand, for the tests of what is made of reports.
 
 use crate::{
-    recording::Host,
+    recording::{Host, ProgramCost},
     report::{
-        Cost, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Passages, ProgramCost, Recording,
+        Cost, CpuCount, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Passages, Recording,
         Report, RuleCount, SCHEMA, SegmentRow, WarningRow,
     },
     topology::Topology,
@@ -80,6 +80,7 @@ pub(crate) fn full() -> Report {
     };
     report.losses = Losses {
         ring: vec![HopCount { hop: "vmm.wake".to_owned(), count: 2 }],
+        ring_by_cpu: vec![CpuCount { cpu: 1, count: 2 }],
         ring_total: 2,
         undecoded: 0,
         late: 0,

@@ -11,7 +11,7 @@ use aya::{
 };
 use tracer_common::hop::{HOP_SLOTS, Hop};
 
-use crate::{recording::Counters, report::ProgramCost};
+use crate::recording::{Counters, ProgramCost};
 
 /// Reads costs and losses while it lives; with it, the kernel stops measuring run times.
 pub struct CostMeter {

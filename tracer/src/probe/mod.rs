@@ -39,6 +39,8 @@ pub struct Setup {
     pub settings: Settings,
     /// The filter.
     pub clauses: Vec<Clause>,
+    /// What the programs say of themselves: 0 nothing, else an aya-log level (1 errors … 5 everything).
+    pub log_level: u8,
     /// Bytes of the ring buffer, a power of two.
     pub ring_bytes: u32,
     /// Devices, threads, descriptors.
@@ -63,6 +65,7 @@ impl Probe {
             .override_global("OFFSETS", &setup.offsets, true)
             .override_global("SETTINGS", &setup.settings, true)
             // Its name carries the version: an object that writes other records lacks it and does not load.
+            .override_global(aya_log::LEVEL, &setup.log_level, true)
             .override_global("VMHOP_ABI_1", &ABI_VERSION, true)
             .map_max_entries("EVENTS", setup.ring_bytes)
             .load(OBJECT)

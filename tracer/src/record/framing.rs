@@ -149,6 +149,9 @@ pub(super) fn batch<'a>(message: &Message<'a>, body: usize) -> Result<RecordBatc
     if room().is_some() { Err("a batch has more buffers than columns".into()) } else { Ok(batch) }
 }
 
+/// An offset into the text of a column.
+const OFFSET_BYTES: usize = 4;
+
 /// Whether a column's buffers hold as many rows; `None` where one is missing.
 fn check_column(
     kind: ColumnKind,
@@ -159,12 +162,14 @@ fn check_column(
     let validity = room()?;
     let validity = !nulls || validity >= rows.div_ceil(8);
     let values = room()?;
+    // arrow also panics where a buffer ends within a value.
+    let holds = |count: usize, width: usize| values >= count * width && values % width == 0;
     Some(match kind {
-        ColumnKind::Unsigned(bits) => validity && values >= rows * usize::from(bits / 8),
+        ColumnKind::Unsigned(bits) => validity && holds(rows, usize::from(bits / 8)),
         ColumnKind::Text => {
             // The text itself: arrow checks the offsets into it, and that it is UTF-8.
             room()?;
-            validity && (rows == 0 || values >= (rows + 1) * 4)
+            validity && holds(if rows == 0 { 0 } else { rows + 1 }, OFFSET_BYTES)
         }
     })
 }

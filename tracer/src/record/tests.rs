@@ -15,8 +15,7 @@ use tracer_common::{
 use super::{BATCH_ROWS, Item, ReadError, RecordReader, RecordWriter};
 use crate::{
     decode::{Event, Flow},
-    recording::{Counters, Header, Host, Note, PlannedHop},
-    report::ProgramCost,
+    recording::{Counters, Header, Host, Note, PlannedHop, ProgramCost},
     topology::Topology,
 };
 

@@ -1,6 +1,6 @@
 //! The command that runs while a recording goes on.
 
-use std::{ffi::OsString, fmt, process::ExitStatus, time::Duration};
+use std::{ffi::OsString, fmt, io, os::fd::AsFd as _, process::ExitStatus, time::Duration};
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -24,7 +24,7 @@ pub(super) struct Running {
 /// How a command ended.
 pub(super) struct Ended {
     name: String,
-    status: std::io::Result<ExitStatus>,
+    status: io::Result<ExitStatus>,
 }
 
 impl Ended {
@@ -45,17 +45,21 @@ impl fmt::Display for Ended {
 }
 
 impl Running {
-    /// Starts the command.
-    pub(super) fn start(words: &[OsString]) -> Result<Running> {
+    /// Starts the command. `apart` sends its output to standard error, where the report needs standard output for
+    /// itself.
+    pub(super) fn start(words: &[OsString], apart: bool) -> Result<Running> {
         let Some((program, arguments)) = words.split_first() else {
             return Ok(Running { child: None, name: String::new() });
         };
         let name = program.to_string_lossy().into_owned();
-        let child = Command::new(program)
-            .args(arguments)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("failed to start the command {name}"))?;
+        let mut command = Command::new(program);
+        command.args(arguments).kill_on_drop(true);
+        if apart {
+            let stderr =
+                io::stderr().as_fd().try_clone_to_owned().context("failed to copy standard error")?;
+            command.stdout(stderr);
+        }
+        let child = command.spawn().with_context(|| format!("failed to start the command {name}"))?;
         Ok(Running { child: Some(child), name })
     }
 

@@ -88,7 +88,7 @@ async fn run(config: &RecordConfig, progress: &mut dyn FnMut(Progress)) -> Resul
     let prepared = Prepared::new(config)?;
     // Before the file is touched: a command that does not exist costs no earlier recording. What it causes meanwhile
     // waits in the ring.
-    let mut running = Running::start(&config.command)?;
+    let mut running = Running::start(&config.command, config.json)?;
     let mut sink = Sink::new(prepared, config)?;
     let mut gone = watch::spawn(config, sink.devices())?;
     let stop = follow(config, &mut sink, &mut signals, &mut gone, &mut running, progress).await;

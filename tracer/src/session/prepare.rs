@@ -35,6 +35,8 @@ impl Prepared {
             offsets: btf.offsets()?,
             settings: settings(&btf, clauses.len())?,
             clauses: clauses.clone(),
+            // -v: what is lost and why; -vv: every frame that makes no sense.
+            log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
             ring_bytes: config.ring_bytes,
             targets: Targets::of(&config.vms)?,
         };

@@ -189,13 +189,12 @@ pub(super) fn hops(rows: &[HopRow], width: usize, out: &mut dyn Write) -> io::Re
 }
 
 pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
-    let Losses { ring, ring_total, undecoded, late, evicted, drops } = losses;
+    let Losses { ring, ring_by_cpu, ring_total, undecoded, late, evicted, drops } = losses;
     writeln!(out, "\nLosses")?;
-    let by_hop: Vec<String> = ring
-        .iter()
-        .filter(|at| at.count > 0)
-        .map(|at| format!("{} {}", name(&at.hop), count(at.count)))
-        .collect();
+    let by_hop =
+        ring.iter().filter(|at| at.count > 0).map(|at| format!("{} {}", name(&at.hop), count(at.count)));
+    let by_cpu = ring_by_cpu.iter().map(|at| format!("CPU {} {}", at.cpu, count(at.count)));
+    let by_hop: Vec<String> = by_hop.chain(by_cpu).collect();
     let by_hop = if by_hop.is_empty() { String::new() } else { format!(" ({})", by_hop.join(", ")) };
     writeln!(
         out,
@@ -220,7 +219,7 @@ pub(super) fn cost(cost: &Cost, out: &mut dyn Write) -> io::Result<()> {
         return writeln!(out, "\nCost\n  not known: the recording holds no counters");
     }
     writeln!(out, "\nCost")?;
-    let run = |row: &crate::report::ProgramCost| {
+    let run = |row: &crate::recording::ProgramCost| {
         if row.runs == 0 { ABSENT.to_owned() } else { time(ratio(row.run_ns, row.runs)) }
     };
     let cells = cost
