@@ -5,8 +5,8 @@
 //! 1. **pointer**: an event of an `sk_buff` address whose life is open belongs to that passage, if its hop
 //!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Otherwise
 //!    the address was recycled: the old passage ends there, unfinished.
-//! 2. **head**: an unknown address whose `skb->head` is open is a clone that a flood made: a branch, which
-//!    shares its parent's hops so far.
+//! 2. **head**: an unknown address whose `skb->head` is open and whose content is the same is a clone that a
+//!    flood made: a branch, which shares its parent's hops so far. Other content: the buffer was recycled.
 //! 3. **range**: an unknown address at the driver, whose bytes lie inside a TCP super-frame that was freed
 //!    between qdisc and driver, is one of its segments.
 //! 4. **content**: an XDP program saw the frame before it had an address; the next birth on that device with
@@ -195,7 +195,7 @@ impl Correlator {
     fn frame(&mut self, event: &Event) {
         if let Some(slot) = self.open.by_skb(event.skb) {
             let Some(open) = self.open.get_mut(slot) else { return };
-            if open.passage.time_at(event.hop).is_some() && open.fits(event) {
+            if open.passage.time_at(event.hop).is_some() && open.is_same(event) {
                 return;
             }
             if open.passage.last_hop().stage() < event.hop.stage() && open.fits(event) {
@@ -222,9 +222,13 @@ impl Correlator {
         if let Some(sight) = self.claim_sight(event, &mut passage) {
             passage.prepend(sight);
         }
+        let seen_ns = passage.start_ns();
         let before = match event.hop {
-            Hop::TapRx => self.threads.claim_write(event),
-            Hop::NicRx | Hop::NicStack => self.threads.claim_interrupt(event).into_iter().collect(),
+            Hop::TapRx => {
+                self.guest_behind(event.device);
+                self.threads.claim_write(event, seen_ns)
+            }
+            Hop::NicRx | Hop::NicStack => self.threads.claim_interrupt(event, seen_ns).into_iter().collect(),
             _ => Vec::new(),
         };
         passage.stamps.splice(0..0, before);
@@ -239,13 +243,20 @@ impl Correlator {
         }
     }
 
-    /// A clone of an open frame goes another way than the original.
+    /// A clone of an open frame goes another way than the original. A frame that enters the host is no clone, and
+    /// one that says something else has a buffer whose last user's end was not seen.
     fn branch(&mut self, event: &Event) -> bool {
         let Some(parent) = self.open.by_head(event.head) else { return false };
         let Some(open) = self.open.get_mut(parent) else { return false };
-        let shared = |stamp: &&Stamp| stamp.hop.stage() < event.hop.stage();
+        if matches!(event.hop, Hop::TapRx | Hop::NicRx) || !open.is_same(event) {
+            self.close(parent, End::Unfinished);
+            return false;
+        }
+        // Ways part where the bridge hands on: what the original passed behind that, its copy did not.
+        let parted = event.hop.stage().min(Hop::BridgeOut.stage());
+        let shared = |stamp: &&Stamp| stamp.hop.stage() < parted;
         let stamps: Vec<_> = open.passage.stamps.iter().filter(shared).copied().collect();
-        if stamps.is_empty() || !open.fits(event) {
+        if stamps.is_empty() {
             return false;
         }
         open.branches += 1;
@@ -266,7 +277,8 @@ impl Correlator {
         let holds = |&&(slot, number): &&(usize, u64)| {
             self.open.is(slot, number) && self.open.get(slot).is_some_and(|open| open.holds(event))
         };
-        let Some(&(slot, _)) = candidates.iter().find(holds) else { return false };
+        // Of two that hold the same bytes the later one was sent again: its segments follow its cutting at once.
+        let Some(&(slot, _)) = candidates.iter().rev().find(holds) else { return false };
         self.open.alias(slot, event.skb);
         if let Some(open) = self.open.get_mut(slot) {
             if open.passage.last_hop() == Hop::NicQueue {
@@ -325,6 +337,7 @@ impl Correlator {
 
     /// The VMM's copy to the guest starts.
     fn read(&mut self, event: &Event) {
+        self.threads.reads(event.tid);
         let Some(slot) = self.open.by_skb(event.skb) else { return };
         let Some(open) = self.open.get_mut(slot) else { return };
         let Some(ring_ns) =
@@ -371,7 +384,7 @@ impl Correlator {
         match vm.and_then(|vm| self.copied.get_mut(vm)) {
             Some(waiting) => {
                 waiting.push((slot, number));
-                self.open.forget_alias(event.skb);
+                self.open.forget_memory(slot, event.skb);
             }
             None => self.close(slot, End::Done),
         }
@@ -383,7 +396,7 @@ impl Correlator {
         let passage = &open.passage;
         open.segments = Some(Segments::of(passage));
         let (flow, number) = (open.wire_flow, open.number);
-        self.open.forget_alias(skb);
+        self.open.forget_memory(slot, skb);
         let waiting = self.segmented.entry(flow).or_default();
         waiting.retain(|&(slot, number)| self.open.is(slot, number));
         waiting.push((slot, number));
@@ -432,6 +445,13 @@ impl Correlator {
     /// The guest shows that it runs: what it was given before was taken, whether a vCPU's entry was seen or not.
     fn guest_of(&mut self, tid: u32) {
         if let Some(vm) = self.threads.vm_of_thread(tid) {
+            self.guest_ran(vm);
+        }
+    }
+
+    /// The same, shown by a frame that comes out of its tap.
+    fn guest_behind(&mut self, tap: Option<u8>) {
+        if let Some(vm) = tap.and_then(|slot| self.threads.vm_of_tap(slot)) {
             self.guest_ran(vm);
         }
     }
