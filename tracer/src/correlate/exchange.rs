@@ -9,14 +9,14 @@
 //! One acknowledgement may answer several segments; each is an exchange of its own, and all but the last
 //! include the time for which the receiver delayed it (RFC 1122, 4.2.3.2). Retransmitted bytes are ambiguous
 //! (Karn): such questions are counted and left out, as are a UDP flow's with several questions outstanding and
-//! an echo request that was sent twice.
+//! an echo request that was sent twice. A frame that the host dropped neither asks nor answers.
 
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 use tracer_common::{frame::Kind, hop::Hop};
 
-use crate::correlate::{End, Passage, Side, Stamp};
+use crate::correlate::{End, Passage, Rule, Side, Stamp};
 
 /// Questions that one flow may have outstanding; older ones count as unanswered.
 const MAX_OUTSTANDING: usize = 1024;
@@ -142,6 +142,9 @@ impl Exchanger {
     /// Takes the next passage.
     pub fn push(&mut self, passage: &Passage) {
         let useful = !passage.branch && !matches!(passage.end, End::Branched | End::Evicted);
+        if useful && is_lost(passage) {
+            return self.lost(passage);
+        }
         let Some(kind) = passage.kind.filter(|_| useful) else { return };
         self.expire(passage.flow, passage.start_ns());
         match kind {
@@ -199,6 +202,25 @@ impl Exchanger {
         }
     }
 
+    /// What a flow has outstanding will find no answer: its ports serve a new connection.
+    fn give_up(&mut self, kind: ExchangeKind, flow: u64) {
+        for question in self.outstanding.remove(&(kind, flow)).unwrap_or_default() {
+            self.tally(kind, &question.passage).unanswered += 1;
+        }
+    }
+
+    /// A frame that the host dropped asks nothing that can be answered, and answers nothing.
+    fn lost(&mut self, passage: &Passage) {
+        let kind = match passage.kind {
+            Some(Kind::EchoRequest) => ExchangeKind::Echo,
+            Some(Kind::Tcp) if passage.payload > 0 || passage.tcp_flags & (SYN | FIN) != 0 => {
+                ExchangeKind::Tcp
+            }
+            _ => return,
+        };
+        self.tally(kind, passage).unanswered += 1;
+    }
+
     fn echo_reply(&mut self, answer: &Passage) {
         let key = (ExchangeKind::Echo, answer.flow ^ 1);
         let Some(questions) = self.outstanding.get_mut(&key) else { return };
@@ -220,7 +242,13 @@ impl Exchanger {
         let end = passage.seq.wrapping_add(length);
         let sent = self.sent.entry(passage.flow).or_insert(passage.seq);
         let new_connection = passage.tcp_flags & SYN != 0;
-        let again = !new_connection && is_before(passage.seq, *sent);
+        let repeats = |question: &Question| question.end == end && question.passage.seq == passage.seq;
+        let asked = self.outstanding.get(&(ExchangeKind::Tcp, passage.flow));
+        let again = if new_connection {
+            asked.is_some_and(|questions| questions.iter().any(repeats))
+        } else {
+            is_before(passage.seq, *sent)
+        };
         if new_connection || is_before(*sent, end) {
             *sent = end;
         }
@@ -228,6 +256,9 @@ impl Exchanger {
             self.sent.clear();
         }
         if !again {
+            if new_connection {
+                self.give_up(ExchangeKind::Tcp, passage.flow);
+            }
             return self.ask(ExchangeKind::Tcp, passage, end);
         }
         // Karn: neither sending of these bytes can be told from the other by the acknowledgement.
@@ -255,9 +286,11 @@ impl Exchanger {
         let key = (ExchangeKind::Udp, passage.flow ^ 1);
         let questions = self.outstanding.get_mut(&key).filter(|questions| !questions.is_empty());
         let Some(questions) = questions else { return self.ask(ExchangeKind::Udp, passage, 0) };
-        let several = questions.len() > 1;
-        if let Some(mut question) = questions.pop_front() {
-            question.ambiguous |= several;
+        if questions.len() > 1 {
+            // Any of them may be the one, and so for the answers to come.
+            questions.iter_mut().for_each(|question| question.ambiguous = true);
+        }
+        if let Some(question) = questions.pop_front() {
             self.pair(ExchangeKind::Udp, question, passage);
         }
     }
@@ -269,16 +302,34 @@ impl Exchanger {
             return;
         }
         let mut stamps = question.passage.stamps.clone();
-        let before = stamps.len();
+        // What had the answer's thread running before the question was through was not the question.
+        let asked_ns = last_before_done(&stamps);
+        let is_idle = |stamp: &&Stamp| stamp.rule == Rule::Thread && stamp.time_ns < asked_ns;
+        let idle = answer.stamps.iter().take_while(is_idle).count();
+        let answered = &answer.stamps[idle..];
+        let answered_ns = answered.first().map_or(u64::MAX, |stamp| stamp.time_ns);
         // The driver may be done with a question only after its answer has come: that bounds nothing.
-        stamps.retain(|stamp| stamp.hop.stage() < Hop::NicDone.stage() || stamp.time_ns <= answer.start_ns());
+        let before = stamps.len();
+        stamps.retain(|stamp| stamp.hop != Hop::NicDone || stamp.time_ns <= answered_ns);
         self.tally(kind, &question.passage).overtaken += u64::from(stamps.len() < before);
         let turn = stamps.len();
-        stamps.extend(&answer.stamps);
+        stamps.extend(answered);
         self.ready.push_back(Exchange { kind, initiator, stamps, turn });
     }
 }
 
+/// Time of a question's last hop on this host, the driver's being done with it aside.
+fn last_before_done(stamps: &[Stamp]) -> u64 {
+    stamps.iter().rfind(|stamp| stamp.hop != Hop::NicDone).map_or(0, |stamp| stamp.time_ns)
+}
+
+/// Whether the host dropped a frame before it was through. What is dropped behind the driver may be the far end
+/// of a pair of virtual devices, which took it.
+fn is_lost(passage: &Passage) -> bool {
+    matches!(passage.end, End::Dropped { .. }) && passage.last_hop() != Hop::NicXmit
+}
+
+const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;

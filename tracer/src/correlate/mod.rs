@@ -7,9 +7,9 @@
 //!    the address was recycled: the old passage ends there, unfinished. Only a driver sees a frame twice (it was
 //!    busy); whatever else comes again is another frame, however alike: frames that the host itself takes in
 //!    are freed out of sight, and their addresses come back within microseconds.
-//! 2. **head**: an unknown address whose `skb->head` is open is a clone that a flood made: a branch, which
-//!    shares its parent's hops so far. A frame that arrives from outside is a clone of nothing: the passage
-//!    that its buffer is still known for is over.
+//! 2. **head**: an unknown address whose `skb->head` is open and whose content is the same is a clone that a
+//!    flood made: a branch, which shares its parent's hops so far. Other content: the buffer was recycled. A frame
+//!    that arrives from outside is a clone of nothing: the passage that its buffer is still known for is over.
 //! 3. **range**: an unknown address at the driver, whose bytes lie inside a TCP super-frame that was freed
 //!    between qdisc and driver, is one of its segments.
 //!    The other way round, at a NIC's GRO, the super-frame stands for the segments inside it ([`arriving`]).
@@ -218,7 +218,7 @@ impl Correlator {
         if let Some(slot) = self.open.by_skb(event.skb) {
             let Some(open) = self.open.get_mut(slot) else { return };
             let at_driver = matches!(event.hop, Hop::NicXmit | Hop::TapRing);
-            if at_driver && open.passage.time_at(event.hop).is_some() && open.fits(event) {
+            if at_driver && open.passage.time_at(event.hop).is_some() && open.is_same(event) {
                 return;
             }
             if open.passage.last_hop().stage() < event.hop.stage() && open.fits(event) {
@@ -259,9 +259,13 @@ impl Correlator {
         if let Some(sight) = self.claim_sight(event, &mut passage) {
             passage.prepend(sight);
         }
+        let seen_ns = passage.start_ns();
         let before = match event.hop {
-            Hop::TapRx => self.threads.claim_write(event),
-            Hop::NicRx | Hop::NicStack => self.threads.claim_interrupt(event).into_iter().collect(),
+            Hop::TapRx => {
+                self.guest_behind(event.device);
+                self.threads.claim_write(event, seen_ns)
+            }
+            Hop::NicRx | Hop::NicStack => self.threads.claim_interrupt(event, seen_ns).into_iter().collect(),
             _ => Vec::new(),
         };
         passage.stamps.splice(0..0, before);
@@ -277,13 +281,20 @@ impl Correlator {
         }
     }
 
-    /// A clone of an open frame goes another way than the original.
+    /// A clone of an open frame goes another way than the original. A frame that enters the host is no clone, and
+    /// one that says something else has a buffer whose last user's end was not seen.
     fn branch(&mut self, event: &Event) -> bool {
         let Some(parent) = self.open.by_head(event.head) else { return false };
         let Some(open) = self.open.get_mut(parent) else { return false };
-        let shared = |stamp: &&Stamp| stamp.hop.stage() < event.hop.stage();
+        if matches!(event.hop, Hop::TapRx | Hop::NicRx) || !open.is_same(event) {
+            self.close(parent, End::Unfinished);
+            return false;
+        }
+        // Ways part where the bridge hands on: what the original passed behind that, its copy did not.
+        let parted = event.hop.stage().min(Hop::BridgeOut.stage());
+        let shared = |stamp: &&Stamp| stamp.hop.stage() < parted;
         let stamps: Vec<_> = open.passage.stamps.iter().filter(shared).copied().collect();
-        if stamps.is_empty() || !open.fits(event) {
+        if stamps.is_empty() {
             return false;
         }
         open.branches += 1;
@@ -305,7 +316,8 @@ impl Correlator {
         let holds = |&&(slot, number): &&(usize, u64)| {
             self.open.is(slot, number) && self.open.get(slot).is_some_and(|open| open.holds(event))
         };
-        let Some(&(slot, _)) = candidates.iter().find(holds) else { return false };
+        // Of two that hold the same bytes the later one was sent again: its segments follow its cutting at once.
+        let Some(&(slot, _)) = candidates.iter().rev().find(holds) else { return false };
         self.open.alias(slot, event.skb);
         if let Some(open) = self.open.get_mut(slot) {
             if open.passage.last_hop() == Hop::NicQueue {
@@ -477,6 +489,13 @@ impl Correlator {
     /// The guest shows that it runs: what it was given before was taken, whether a vCPU's entry was seen or not.
     fn guest_of(&mut self, tid: u32) {
         if let Some(vm) = self.threads.vm_of_thread(tid) {
+            self.guest_ran(vm);
+        }
+    }
+
+    /// The same, shown by a frame that comes out of its tap.
+    fn guest_behind(&mut self, tap: Option<u8>) {
+        if let Some(vm) = tap.and_then(|slot| self.threads.vm_of_tap(slot)) {
             self.guest_ran(vm);
         }
     }

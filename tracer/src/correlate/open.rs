@@ -59,18 +59,31 @@ impl Open {
         }
     }
 
-    /// Whether an event's content can be this frame's: the digest, or the flow where a header grew or was
-    /// pulled in between, is the same. What was not read contradicts nothing.
-    pub(super) fn fits(&mut self, event: &Event) -> bool {
+    /// Whether an event says the same as this frame. What was not read contradicts nothing.
+    pub(super) fn is_same(&self, event: &Event) -> bool {
         let unread = |kind: Option<Kind>| matches!(kind, None | Some(Kind::Truncated));
-        if unread(event.kind) || unread(self.passage.kind) {
-            return true;
+        unread(event.kind) || unread(self.passage.kind) || event.digest == self.passage.digest
+    }
+
+    /// Whether an event of this frame's address can be of this frame: it says the same, or, where a header grew
+    /// or payload was pulled in between, it has the same place in the same flow. A flow without sequence numbers
+    /// has no places: there the passage is in doubt.
+    pub(super) fn fits(&mut self, event: &Event) -> bool {
+        let passage = &self.passage;
+        let same_place = event.kind == passage.kind
+            && (event.flow, event.seq, event.ack) == (passage.flow, passage.seq, passage.ack)
+            && (event.kind == Some(Kind::Tcp) || event.payload() == passage.payload);
+        if !self.is_same(event) {
+            if !same_place {
+                return false;
+            }
+            let numbered = matches!(event.kind, Some(Kind::Tcp | Kind::EchoRequest | Kind::EchoReply));
+            self.passage.ambiguous |= !numbered;
         }
-        let same = event.digest == self.passage.digest || event.flow == self.passage.flow;
-        if same {
+        if event.kind.is_some() {
             self.wire_flow = event.flow;
         }
-        same
+        true
     }
 
     /// Whether the frame can be cut into segments: TCP with more payload than one segment holds.

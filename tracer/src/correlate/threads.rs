@@ -15,13 +15,22 @@ use crate::{
 /// What is known of one thread.
 #[derive(Debug, Default)]
 struct Thread {
-    vm: usize,
+    /// None for a thread that came up only in the recording.
+    vm: Option<usize>,
     /// Last time it got the CPU.
     wake: Option<Stamp>,
     /// Whether it moved a frame since then.
     moved_since_wake: bool,
-    /// A write to a tap that has not become a frame yet: stamp and slot.
-    write: Option<(Stamp, Option<u8>)>,
+    /// A write to a tap that has not become a frame yet.
+    write: Option<Write>,
+}
+
+/// A write to a tap, and what led to it.
+#[derive(Debug)]
+struct Write {
+    stamp: Stamp,
+    slot: Option<u8>,
+    causes: Vec<Stamp>,
 }
 
 /// Per-thread and per-VM memory.
@@ -47,7 +56,7 @@ impl Threads {
             threads.has_vcpus.push(entry.threads.iter().any(is_vcpu));
             let moves_frames = |role: ThreadRole| role != ThreadRole::Other;
             for thread in entry.threads.iter().filter(|thread| moves_frames(thread.role)) {
-                threads.threads.insert(thread.tid as u32, Thread { vm, ..Thread::default() });
+                threads.threads.insert(thread.tid as u32, Thread { vm: Some(vm), ..Thread::default() });
             }
             for tap in &entry.taps {
                 if let Some(slot) = slot_of(tap.device.netns, tap.device.ifindex) {
@@ -70,7 +79,7 @@ impl Threads {
 
     /// The VM that a thread works for.
     pub fn vm_of_thread(&self, tid: u32) -> Option<usize> {
-        self.threads.get(&tid).map(|thread| thread.vm)
+        self.threads.get(&tid)?.vm
     }
 
     /// Keeps an event of a thread or CPU for the frame that it belongs to.
@@ -87,7 +96,9 @@ impl Threads {
                 (thread.wake, thread.moved_since_wake) = (Some(stamp), false);
             }
             Hop::TapWrite => {
-                self.threads.entry(event.tid).or_default().write = Some((stamp, event.device));
+                let causes = self.causes_of_write(event.tid, event.time_ns);
+                let write = Write { stamp, slot: event.device, causes };
+                self.threads.entry(event.tid).or_default().write = Some(write);
             }
             Hop::NicIrq => {
                 self.interrupts.insert(event.cpu, (Stamp { rule: Rule::Cpu, ..stamp }, event.device));
@@ -96,24 +107,33 @@ impl Threads {
         }
     }
 
-    /// Claims what led to a frame that enters at a tap: its write, and before that the wake and the kick, where
-    /// this write is the first since. Later writes of the same run found their frames by looking, not by being
-    /// told; they get the write alone.
-    pub fn claim_write(&mut self, birth: &Event) -> Vec<Stamp> {
+    /// Takes what led to a write that begins now: the wake and the kick, where it is the first since. Later writes
+    /// of the same run found their frames by looking, not by being told.
+    fn causes_of_write(&mut self, tid: u32, time_ns: u64) -> Vec<Stamp> {
+        let Some(thread) = self.threads.get_mut(&tid) else { return Vec::new() };
+        let first = !std::mem::replace(&mut thread.moved_since_wake, true);
+        let wake = thread.wake.filter(|wake| first && wake.time_ns <= time_ns);
+        let kick = thread.vm.and_then(|vm| self.kicks.get_mut(vm));
+        let kick = kick.and_then(|kick| kick.take_if(|kick| kick.time_ns <= time_ns));
+        // A kick that found the thread running already was not what woke it.
+        let wake = wake.filter(|wake| kick.is_none_or(|kick| kick.time_ns <= wake.time_ns));
+        kick.into_iter().chain(wake).collect()
+    }
+
+    /// Claims what led to a frame that enters at a tap: its write, with the wake and the kick before that. The frame
+    /// was first seen at `seen_ns`, by its birth or an XDP program before it.
+    pub fn claim_write(&mut self, birth: &Event, seen_ns: u64) -> Vec<Stamp> {
         let Some(thread) = self.threads.get_mut(&birth.tid) else { return Vec::new() };
-        let Some((write, slot)) = thread.write.take() else { return Vec::new() };
-        if slot != birth.device || write.time_ns > birth.time_ns {
+        let Some(write) = thread.write.take() else {
+            // Its write was not seen; what led to it leads to no later one.
+            self.causes_of_write(birth.tid, birth.time_ns);
+            return Vec::new();
+        };
+        if write.slot != birth.device || write.stamp.time_ns > seen_ns {
             return Vec::new();
         }
-        let mut stamps = Vec::with_capacity(3);
-        let first = !std::mem::replace(&mut thread.moved_since_wake, true);
-        let wake = thread.wake.filter(|wake| first && wake.time_ns <= write.time_ns);
-        let kick =
-            self.kicks.get_mut(thread.vm).and_then(|kick| kick.take_if(|kick| kick.time_ns <= write.time_ns));
-        stamps.extend(kick);
-        // A kick that found the thread running already was not what woke it.
-        stamps.extend(wake.filter(|wake| kick.is_none_or(|kick| kick.time_ns <= wake.time_ns)));
-        stamps.push(write);
+        let mut stamps = write.causes;
+        stamps.push(write.stamp);
         stamps
     }
 
@@ -131,10 +151,10 @@ impl Threads {
     }
 
     /// Claims the interrupt that announced a frame: the last one of that NIC on this CPU, for the first frame
-    /// taken in after it.
-    pub fn claim_interrupt(&mut self, arrival: &Event) -> Option<Stamp> {
+    /// taken in after it, which was first seen at `seen_ns`.
+    pub fn claim_interrupt(&mut self, arrival: &Event, seen_ns: u64) -> Option<Stamp> {
         let (stamp, slot) = *self.interrupts.get(&arrival.cpu)?;
-        if slot != arrival.device || stamp.time_ns > arrival.time_ns {
+        if slot != arrival.device || stamp.time_ns > seen_ns {
             return None;
         }
         self.interrupts.remove(&arrival.cpu);

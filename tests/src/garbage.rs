@@ -1,0 +1,80 @@
+//! Events and notes that no kernel and no vmhop would write: any hop at any time, of few addresses and threads, so
+//! that they meet.
+
+use std::ops::Range;
+
+use proptest::{collection::btree_map, prelude::*, sample::select};
+use tracer::{
+    decode::{Event, Flow},
+    recording::{Counters, Note},
+};
+use tracer_common::{
+    frame::Kind,
+    hop::{Hook, Hop},
+};
+
+/// Addresses, contents and sequence numbers in use.
+const FEW: Range<u64> = 0..12;
+
+fn time() -> impl Strategy<Value = u64> {
+    prop_oneof![20 => 0..100_000_000_u64, 1 => any::<u64>()]
+}
+
+fn number() -> impl Strategy<Value = u32> {
+    prop_oneof![8 => 0..6000_u32, 1 => any::<u32>()]
+}
+
+/// Any event.
+pub fn event() -> impl Strategy<Value = Event> {
+    let place = (select(Hop::ALL), select(Hook::ALL), proptest::option::of(0..4_u8), 0..3_u16, 8..24_u32);
+    let kind = proptest::option::of((1..=9_u8).prop_filter_map("a kind", Kind::from_code));
+    let frame = (FEW, FEW, FEW, FEW, kind);
+    let said = (number(), number(), number(), any::<u8>(), 0..80_u8);
+    (time(), place, frame, said).prop_map(|(time_ns, place, frame, said)| {
+        let (hop, hook, device, cpu, tid) = place;
+        let (skb, head, digest, flow, kind) = frame;
+        let (len, seq, ack, tcp_flags, overhead) = said;
+        Event {
+            time_ns,
+            skb,
+            head,
+            digest,
+            flow,
+            len,
+            seq,
+            ack,
+            tid,
+            cpu,
+            device,
+            hop,
+            hook,
+            kind,
+            tcp_flags,
+            overhead,
+        }
+    })
+}
+
+/// Any note.
+pub fn note() -> impl Strategy<Value = Note> {
+    let counters = (btree_map("[a-z.]{0,9}", any::<u32>(), 0..4), any::<u32>(), any::<u32>(), any::<u32>());
+    prop_oneof![
+        FEW.prop_map(|flow| Note::Flow(Flow {
+            flow,
+            src: None,
+            dst: None,
+            src_port: 1,
+            dst_port: 2,
+            protocol: 3
+        })),
+        counters.prop_map(|(lost, undecoded, reader, wall)| Note::Counters(Counters {
+            lost: lost.into_iter().map(|(hop, count)| (hop, u64::from(count))).collect(),
+            undecoded: u64::from(undecoded),
+            reader_cpu_ns: u64::from(reader),
+            wall_ns: u64::from(wall),
+            ..Counters::default()
+        })),
+        ".{0,20}".prop_map(|text| Note::Warning { text }),
+        (".{0,20}", any::<bool>()).prop_map(|(reason, failed)| Note::End { reason, failed }),
+    ]
+}

@@ -1,0 +1,94 @@
+//! The whole of `analyse` on recordings of garbage: no panic, layers that add up, no mean below zero.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{collections::BTreeMap, io::Cursor};
+
+use proptest::{collection::vec, prelude::*, sample::subsequence};
+use tests::{garbage, world};
+use tracer::{
+    analysis::analyse,
+    cli::Format,
+    export::write_report,
+    record::{RecordReader, RecordWriter},
+    recording::{DeviceSlot, Header, Host, PlannedHop},
+    report::{LayerRow, Report},
+};
+use tracer_common::hop::Hop;
+
+fn header(vms: usize, served: &[Hop]) -> Header {
+    let plan = |hop: &Hop| PlannedHop {
+        hop: hop.name().to_owned(),
+        hooks: if served.contains(hop) { vec!["xdp".to_owned()] } else { Vec::new() },
+        unserved: None,
+    };
+    let slot =
+        |slot| DeviceSlot { slot, role: "tap".to_owned(), vm: "vm0".to_owned(), device: world::device(slot) };
+    Header {
+        host: Host {
+            name: "host".to_owned(),
+            kernel: "6.18".to_owned(),
+            arch: "x86_64".to_owned(),
+            cpus: 2,
+            vmhop: "0".to_owned(),
+        },
+        started_unix_ns: 0,
+        started_monotonic_ns: 0,
+        topology: world::topology(vms),
+        vms: vec!["vm0".to_owned()],
+        devices: (0..3).map(slot).collect(),
+        plan: Hop::ALL.iter().map(plan).collect(),
+        filter: String::new(),
+        command: Vec::new(),
+        drop_reasons: BTreeMap::new(),
+    }
+}
+
+fn adds_up(layers: &[LayerRow], count: u64, mean_ns: Option<f64>) {
+    let sum: f64 = layers.iter().map(|layer| layer.mean_ns).sum();
+    let mean = mean_ns.unwrap_or_default();
+    assert!(layers.iter().all(|layer| layer.mean_ns >= 0.0), "{layers:?}");
+    assert!(count == 0 || (sum - mean).abs() <= mean / 1000.0 + 1.0, "{count}: layers {sum}, mean {mean}");
+}
+
+fn assert_sane(report: &Report) {
+    let exchanges = &report.exchanges;
+    // A time that ran backwards is left out of its row and counted; then there is nothing to add up.
+    let backwards = report.segments.iter().any(|segment| segment.negative > 0);
+    for segment in &report.segments {
+        assert!(segment.mean_ns.is_none_or(|mean| mean >= 0.0), "{segment:?}");
+    }
+    for hop in &report.hops {
+        assert!(hop.coverage.is_none_or(|coverage| (0.0..=1.0).contains(&coverage)), "{hop:?}");
+    }
+    for group in exchanges.groups.iter().filter(|_| !backwards) {
+        adds_up(&group.layers, group.count, group.mean_ns);
+    }
+    if !backwards {
+        adds_up(&report.layers, exchanges.count, exchanges.mean_ns);
+    }
+    for format in [Format::Text, Format::Json] {
+        write_report(report, format, &mut Vec::new()).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_recording_of_garbage_has_a_report_that_adds_up(
+        events in vec((garbage::event(), proptest::option::weighted(0.02, garbage::note())), 0..1500),
+        served in subsequence(Hop::ALL.to_vec(), 0..=Hop::ALL.len()),
+        vms in 0..=2_usize,
+    ) {
+        let mut bytes = Vec::new();
+        let mut writer = RecordWriter::create(&mut bytes, &header(vms, &served)).unwrap();
+        for (event, note) in &events {
+            writer.event(event).unwrap();
+            note.iter().for_each(|note| writer.note(note).unwrap());
+        }
+        writer.finish().unwrap();
+        drop(writer);
+        let mut reader = RecordReader::from_read(Cursor::new(bytes)).unwrap();
+        assert_sane(&analyse(&mut reader).unwrap());
+    }
+}

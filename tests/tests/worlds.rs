@@ -1,0 +1,137 @@
+//! The correlator against synthetic worlds whose truth is known (`tests::world`).
+#![expect(clippy::print_stderr, reason = "tests print their figures")]
+
+use std::time::Instant;
+
+use proptest::{collection::vec, prelude::*};
+use tests::{
+    garbage,
+    world::{
+        Recipe, Xdp,
+        check::{Score, check, correlate},
+        correlator,
+    },
+};
+use tracer::correlate::{Limits, Options, exchange::Exchanger};
+
+/// Worlds of a run.
+const WORLDS: u64 = 60;
+
+fn recipe() -> impl Strategy<Value = Recipe> {
+    let xdp = prop_oneof![Just(None), Just(Some(Xdp::Native)), Just(Some(Xdp::Generic))];
+    (any::<u64>(), 1..=2_usize, 1..40_usize, any::<bool>(), xdp, any::<bool>(), 0..60_u64, 0..4_000_000_u64)
+        .prop_map(|(seed, vms, talks, nat, xdp, vcpu, drops, lag_ns)| Recipe {
+            seed,
+            vms,
+            talks,
+            nat,
+            xdp,
+            vcpu,
+            drops,
+            lag_ns,
+        })
+}
+
+/// The worlds of the runs that print figures: all kinds of recipe in turn.
+fn numbered(seed: u64) -> Recipe {
+    Recipe {
+        seed,
+        vms: 1 + (seed % 2) as usize,
+        talks: 40,
+        nat: seed % 3 == 1,
+        xdp: [None, Some(Xdp::Native), Some(Xdp::Generic)][(seed / 2 % 3) as usize],
+        vcpu: seed % 5 < 3,
+        drops: [0, 10, 50][(seed / 3 % 3) as usize],
+        lag_ns: [0, 100_000, 4_000_000][(seed / 7 % 3) as usize],
+    }
+}
+
+fn score(percent: u64) -> Score {
+    let started = Instant::now();
+    let mut score = Score::default();
+    for seed in 0..WORLDS {
+        let mut world = numbered(seed).build();
+        world.remove(percent);
+        let one = check(&world);
+        for wrong in one.wrong.iter().chain(&one.pairs_wrong).take(1) {
+            eprintln!("world {seed}: {wrong:.1800}");
+        }
+        score += one;
+    }
+    let per_second = WORLDS as f64 / started.elapsed().as_secs_f64();
+    eprintln!("{WORLDS} worlds, {percent} % of events removed, {per_second:.0} a second: {score}");
+    score
+}
+
+#[test]
+fn whole_worlds_are_told_without_error() {
+    let score = score(0);
+    score.missed.iter().take(5).for_each(|missed| eprintln!("missed {missed}"));
+    assert_eq!((score.wrong.len(), score.pairs_wrong.len(), score.doubted), (0, 0, 0));
+    assert!(score.found as f64 >= 0.999 * score.expected as f64, "{score}");
+    assert!(score.pairs_found as f64 >= 0.999 * score.pairs_expected as f64, "{score}");
+}
+
+#[test]
+fn events_that_were_lost_make_no_passage_of_two_frames() {
+    for percent in [1, 10, 30] {
+        let score = score(percent);
+        assert_eq!((score.wrong.len(), score.pairs_wrong.len()), (0, 0));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_world_is_told_without_error(recipe in recipe(), removed in prop_oneof![Just(0), 1..40_u64]) {
+        let mut world = recipe.build();
+        world.remove(removed);
+        let score = check(&world);
+        prop_assert!(score.wrong.is_empty(), "{:?}", score.wrong);
+        prop_assert!(score.pairs_wrong.is_empty(), "{:?}", score.pairs_wrong);
+        prop_assert!(removed > 0 || score.doubted == 0);
+    }
+
+    #[test]
+    fn the_same_events_give_the_same_passages_in_whatever_pieces_they_come(recipe in recipe()) {
+        let world = recipe.build();
+        let (whole, _) = correlate(&world);
+        let mut late = world.correlator(Limits::default());
+        world.events.iter().for_each(|event| late.push(*event));
+        late.finish();
+        let polled: Vec<_> = std::iter::from_fn(|| late.poll()).collect();
+        prop_assert_eq!(polled.len(), whole.len());
+        prop_assert!(polled.iter().all(|passage| whole.contains(passage)));
+        prop_assert_eq!(correlate(&world).0, whole);
+    }
+
+    #[test]
+    fn garbage_is_told_without_panic_and_within_the_limits(
+        events in vec(garbage::event(), 0..3000),
+        vms in 0..=2_usize,
+        open in 1..100_usize,
+        waits_for_vcpu in any::<bool>(),
+        xdp in any::<bool>(),
+    ) {
+        let limits = Limits { open, ..Limits::default() };
+        let mut correlator = correlator(vms, limits, Options { waits_for_vcpu, xdp });
+        let mut exchanger = Exchanger::default();
+        let (mut passages, mut stamps) = (0, 0);
+        for event in &events {
+            correlator.push(*event);
+            while let Some(passage) = correlator.poll() {
+                (passages, stamps) = (passages + 1, stamps + passage.stamps.len());
+                exchanger.push(&passage);
+            }
+        }
+        correlator.finish();
+        while let Some(passage) = correlator.poll() {
+            (passages, stamps) = (passages + 1, stamps + passage.stamps.len());
+            exchanger.push(&passage);
+        }
+        // An event makes at most one passage, of stamps that at most the hops of a way bound.
+        prop_assert!(passages <= events.len() && stamps <= events.len() * 32, "{passages}, {stamps}");
+        prop_assert_eq!(correlator.seen.events.iter().sum::<u64>() >= events.len() as u64, true);
+    }
+}
