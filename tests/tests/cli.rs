@@ -170,6 +170,11 @@ fn root_of_a_user_namespace_is_told_to_leave_it() {
         return;
     }
     let outcome = Place::new().run_in_user_namespace(&["record"]);
+    if outcome.stderr.starts_with("unshare:") {
+        // Hosts can forbid user namespaces, and a chroot always does.
+        eprintln!("skipped: {}", outcome.stderr.trim());
+        return;
+    }
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(outcome.error().contains("user namespace"), "{outcome:?}");
 }

@@ -192,10 +192,15 @@ impl Check<'_> {
         match stamp.hop {
             // The address was another's by then, who never showed what it holds.
             Hop::NicDone | Hop::VmmRead | Hop::VmmReadEnd => {
-                let here = |time_ns: &&u64| {
-                    (journey(&journeys[0]).began_ns..stamp.time_ns).contains(*time_ns)
+                let at_address = |time_ns: &&u64| {
+                    **time_ns < stamp.time_ns
                         && self.world.addresses[*time_ns] == self.world.addresses[&stamp.time_ns]
                 };
+                let own = journey(&journeys[0]);
+                // From when on the passage's own frame had last shown that the address was its.
+                let shown = own.told.iter().filter(at_address).filter(|time_ns| !removed(time_ns)).max();
+                let since = shown.copied().unwrap_or(own.began_ns);
+                let here = |time_ns: &&u64| **time_ns >= since && at_address(time_ns);
                 let unseen = |owner: &usize| journey(owner).told.iter().filter(here).all(removed);
                 self.owners(stamp)
                     .iter()
