@@ -40,8 +40,11 @@ impl Correlator {
         }
     }
 
-    /// A frame comes out of GRO: it stands for all those of its flow whose bytes it holds.
+    /// A frame comes out of GRO: if it grew, it stands for all those of its flow whose bytes it holds.
     pub(super) fn merge(&mut self, slot: usize, event: &Event) {
+        if self.open.get(slot).is_none_or(|open| open.passage.payload >= event.payload()) {
+            return;
+        }
         let Some(mut waiting) = self.arriving.remove(&event.flow) else { return };
         let is_waiting = |open: &Open| may_merge(&open.passage);
         waiting.retain(|&(other, number)| {

@@ -312,6 +312,11 @@ impl Exchanger {
         let before = stamps.len();
         stamps.retain(|stamp| stamp.hop != Hop::NicDone || stamp.time_ns <= answered_ns);
         self.tally(kind, &question.passage).overtaken += u64::from(stamps.len() < before);
+        if stamps.last().is_some_and(|last| last.time_ns > answered_ns) {
+            // What began before the question was through answers another: one that was sent before, and not seen.
+            self.tally(kind, &question.passage).ambiguous += 1;
+            return;
+        }
         let turn = stamps.len();
         stamps.extend(answered);
         self.ready.push_back(Exchange { kind, initiator, stamps, turn });

@@ -265,7 +265,7 @@ impl Correlator {
                 self.guest_behind(event.device);
                 self.threads.claim_write(event, seen_ns)
             }
-            Hop::NicRx | Hop::NicStack => self.threads.claim_interrupt(event, seen_ns).into_iter().collect(),
+            Hop::NicRx => self.threads.claim_interrupt(event, seen_ns).into_iter().collect(),
             _ => Vec::new(),
         };
         passage.stamps.splice(0..0, before);

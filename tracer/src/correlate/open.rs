@@ -10,6 +10,10 @@ use crate::{
     decode::Event,
 };
 
+/// How long after its last hop a frame may come by with other content in the same place of its flow: a header
+/// that was pulled in or grew. Later it is rather the same sent again at a recycled address.
+const SAME_PLACE_NS: u64 = 500_000;
+
 /// A super-frame's byte range, once it has been cut up.
 #[derive(Debug)]
 pub(super) struct Segments {
@@ -70,7 +74,9 @@ impl Open {
     /// has no places: there the passage is in doubt.
     pub(super) fn fits(&mut self, event: &Event) -> bool {
         let passage = &self.passage;
-        let same_place = event.kind == passage.kind
+        let last_ns = passage.stamps.last().map_or(0, |stamp| stamp.time_ns);
+        let same_place = event.time_ns < last_ns + SAME_PLACE_NS
+            && event.kind == passage.kind
             && (event.flow, event.seq, event.ack) == (passage.flow, passage.seq, passage.ack)
             && (event.kind == Some(Kind::Tcp) || event.payload() == passage.payload);
         if !self.is_same(event) {
@@ -94,7 +100,8 @@ impl Open {
     /// Whether a segment's bytes lie inside this super-frame.
     pub(super) fn holds(&self, event: &Event) -> bool {
         let offset = event.seq.wrapping_sub(self.passage.seq);
-        self.segments.is_some() && offset < self.passage.payload
+        // As many bytes as the whole: no part of it, but the same sent again.
+        self.segments.is_some() && offset < self.passage.payload && event.payload() < self.passage.payload
     }
 
     pub(super) fn took_segment(&mut self, event: &Event) {
