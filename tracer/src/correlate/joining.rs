@@ -1,0 +1,158 @@
+//! Events that show a frame's content: they continue an open passage, branch off one, or begin one. The rules are
+//! in the head of the parent module.
+
+use tracer_common::{frame::Kind, hop::Hop};
+
+use super::{CONTENT_WITHIN_NS, Correlator, End, Parts, Passage, Rule, Stamp, open::Open};
+use crate::decode::Event;
+
+impl Correlator {
+    /// An event with a frame's content and address.
+    pub(super) fn frame(&mut self, event: &Event) {
+        if let Some(slot) = self.open.by_skb(event.skb) {
+            let Some(open) = self.open.get_mut(slot) else { return };
+            let at_driver = matches!(event.hop, Hop::NicXmit | Hop::TapRing);
+            if at_driver && open.passage.time_at(event.hop).is_some() && open.is_same(event) {
+                return;
+            }
+            if open.passage.last_hop().stage() < event.hop.stage() && open.fits(event) {
+                open.passage.add(event, Rule::Pointer);
+                self.open.note_head(slot, event.head);
+                if event.hop == Hop::NicStack && event.kind == Some(Kind::Tcp) {
+                    self.merge(slot, event);
+                }
+                return;
+            }
+            self.vacate(slot, End::Unfinished);
+        }
+        if matches!(event.hop, Hop::NicXmit) && self.segment(event) {
+            return;
+        }
+        if matches!(event.hop, Hop::TapRx | Hop::NicRx | Hop::NicStack) {
+            self.recycle(event.head);
+        } else if self.branch(event) {
+            return;
+        }
+        self.begin(event);
+    }
+
+    /// Ends the passage whose buffer now holds a frame that has just arrived.
+    pub(super) fn recycle(&mut self, head: u64) {
+        if let Some(slot) = self.open.by_head(head) {
+            self.vacate(slot, End::Unfinished);
+        }
+    }
+
+    /// Begins a passage where a frame is born; anywhere else the event stays alone.
+    pub(super) fn begin(&mut self, event: &Event) {
+        let births = [Hop::TapRx, Hop::NicRx, Hop::NicStack, Hop::NicQueue, Hop::TapQueue];
+        if !births.contains(&event.hop) {
+            return;
+        }
+        let mut passage = Passage::begin(event);
+        if let Some(sight) = self.claim_sight(event, &mut passage) {
+            passage.prepend(sight);
+        }
+        let seen_ns = passage.start_ns();
+        let before = match event.hop {
+            Hop::TapRx => {
+                self.guest_behind(event.device);
+                self.threads.claim_write(event, seen_ns)
+            }
+            Hop::NicRx => self.threads.claim_interrupt(event, seen_ns).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        passage.stamps.splice(0..0, before);
+        let start_ns = passage.start_ns();
+        let (slot, number) = self.open.insert(Open::new(passage));
+        self.release.begin(number, start_ns);
+        self.note_arrival(slot, number, event.flow);
+        if let Some(device) = event.device.filter(|_| self.options.xdp) {
+            if self.born.len() > self.limits.open {
+                self.born.clear();
+            }
+            self.born.insert((device, event.digest), (slot, number));
+        }
+    }
+
+    /// A clone of an open frame goes another way than the original. A frame that enters the host is no clone, and
+    /// one that says something else has a buffer whose last user's end was not seen.
+    pub(super) fn branch(&mut self, event: &Event) -> bool {
+        let Some(parent) = self.open.by_head(event.head) else { return false };
+        let Some(open) = self.open.get_mut(parent) else { return false };
+        if matches!(event.hop, Hop::TapRx | Hop::NicRx) || !open.is_same(event) {
+            self.close(parent, End::Unfinished);
+            return false;
+        }
+        // Ways part where the bridge hands on: what the original passed behind that, its copy did not.
+        let parted = event.hop.stage().min(Hop::BridgeOut.stage());
+        let shared = |stamp: &&Stamp| stamp.hop.stage() < parted;
+        let stamps: Vec<_> = open.passage.stamps.iter().filter(shared).copied().collect();
+        if stamps.is_empty() {
+            return false;
+        }
+        open.branches += 1;
+        let parts = Parts::default();
+        let mut passage = Passage { stamps, branch: true, parts, ..open.passage.clone() };
+        passage.skb = event.skb;
+        passage.add(event, Rule::Head);
+        let (_, number) = self.open.insert(Open::new(passage));
+        self.release.begin(number, event.time_ns);
+        true
+    }
+
+    /// A segment of a super-frame reaches the driver.
+    pub(super) fn segment(&mut self, event: &Event) -> bool {
+        if event.kind != Some(Kind::Tcp) {
+            return false;
+        }
+        let Some(candidates) = self.segmented.get(&event.flow) else { return false };
+        let holds = |&&(slot, number): &&(usize, u64)| {
+            self.open.is(slot, number) && self.open.get(slot).is_some_and(|open| open.holds(event))
+        };
+        // Of two that hold the same bytes the later one was sent again: its segments follow its cutting at once.
+        let Some(&(slot, _)) = candidates.iter().rev().find(holds) else { return false };
+        self.open.alias(slot, event.skb);
+        if let Some(open) = self.open.get_mut(slot) {
+            if open.passage.last_hop() == Hop::NicQueue {
+                open.passage.add(event, Rule::Range);
+            } else {
+                open.passage.parts.sent += 1;
+            }
+            open.took_segment(event);
+        }
+        true
+    }
+
+    /// An XDP program saw a frame that has no address yet.
+    pub(super) fn sighted(&mut self, event: &Event) {
+        let Some(device) = event.device else { return };
+        if self.born.get(&(device, event.digest)).is_some_and(|&(slot, number)| self.open.is(slot, number)) {
+            return;
+        }
+        let waiting = self.content.entry((device, event.digest)).or_default();
+        while waiting.front().is_some_and(|old| old.time_ns + CONTENT_WITHIN_NS < event.time_ns) {
+            waiting.pop_front();
+        }
+        waiting.push_back(*event);
+        if self.content.len() > self.limits.open {
+            self.content.clear();
+        }
+    }
+
+    /// The XDP sight of a frame that is born now. It takes the place of a stamp of the same hop.
+    pub(super) fn claim_sight(&mut self, event: &Event, passage: &mut Passage) -> Option<Stamp> {
+        let waiting = self.content.get_mut(&(event.device?, event.digest))?;
+        let several = waiting.len() > 1;
+        let sight = waiting.pop_front()?;
+        if waiting.is_empty() {
+            self.content.remove(&(event.device?, event.digest));
+        }
+        if several {
+            passage.ambiguous = true;
+            self.seen.ambiguous[sight.hop as usize] += 1;
+        }
+        passage.stamps.retain(|stamp| stamp.hop != sight.hop);
+        Some(Stamp::of(&sight, Rule::Content))
+    }
+}

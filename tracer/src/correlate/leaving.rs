@@ -1,0 +1,154 @@
+//! The ends of a frame's way: transmitted, copied into the guest and taken there, dropped, freed elsewhere.
+
+use tracer_common::hop::Hop;
+
+use super::{Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp, open::Segments};
+use crate::decode::Event;
+
+impl Correlator {
+    /// The driver is done with a frame: `nic.done`.
+    pub(super) fn transmitted(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
+        let Some(open) = self.open.get_mut(slot) else { return };
+        if open.passage.last_hop() != Hop::NicXmit {
+            return;
+        }
+        if !open.is_last_segment(event.skb) {
+            open.passage.parts.done += 1;
+            return self.open.forget_alias(event.skb);
+        }
+        open.passage.add(&Event { hop: Hop::NicDone, ..*event }, Rule::Pointer);
+        self.close(slot, End::Done);
+    }
+
+    /// The VMM's copy to the guest starts.
+    pub(super) fn read(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
+        let Some(open) = self.open.get_mut(slot) else { return };
+        let Some(ring_ns) =
+            open.passage.time_at(Hop::TapRing).or_else(|| open.passage.time_at(Hop::TapQueue))
+        else {
+            return;
+        };
+        if open.passage.time_at(Hop::VmmRead).is_some() {
+            return;
+        }
+        let wake = self.threads.wake_between(event.tid, ring_ns, event.time_ns);
+        self.threads.moved(event.tid);
+        open.passage.stamps.extend(wake);
+        open.passage.add(event, Rule::Pointer);
+        open.reader = event.tid;
+    }
+
+    /// An skb is freed: that ends `nic.xmit`, `vmm.read`, or the passage.
+    pub(super) fn free(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
+        let Some(open) = self.open.get(slot) else { return };
+        match open.passage.last_hop() {
+            Hop::NicXmit => self.transmitted_by_free(event),
+            Hop::VmmRead => self.copied_out(slot, event),
+            Hop::NicQueue if open.is_super_frame() => self.await_segments(slot),
+            _ if open.branches > 0 => self.close(slot, End::Branched),
+            _ => self.vacate(slot, End::Consumed),
+        }
+    }
+
+    pub(super) fn transmitted_by_free(&mut self, event: &Event) {
+        self.seen.events[Hop::NicDone as usize] += 1;
+        self.transmitted(event);
+    }
+
+    pub(super) fn copied_out(&mut self, slot: usize, event: &Event) {
+        self.seen.events[Hop::VmmReadEnd as usize] += 1;
+        let Some(open) = self.open.get_mut(slot) else { return };
+        open.passage.add(&Event { hop: Hop::VmmReadEnd, ..*event }, Rule::Pointer);
+        let number = open.number;
+        let vm = match open.passage.to {
+            Side::Guest(tap) if self.options.waits_for_vcpu => {
+                self.threads.vm_of_tap(tap).filter(|vm| self.threads.has_vcpus(*vm))
+            }
+            _ => None,
+        };
+        match vm.and_then(|vm| self.copied.get_mut(vm)) {
+            Some(waiting) => {
+                waiting.push((slot, number));
+                self.open.detach(slot);
+            }
+            None => self.close(slot, End::Done),
+        }
+    }
+
+    /// A super-frame was cut up: its skb is gone, its segments are to come.
+    pub(super) fn await_segments(&mut self, slot: usize) {
+        let Some(open) = self.open.get_mut(slot) else { return };
+        let passage = &open.passage;
+        open.segments = Some(Segments::of(passage));
+        let (flow, number) = (open.wire_flow, open.number);
+        self.open.detach(slot);
+        let waiting = self.segmented.entry(flow).or_default();
+        waiting.retain(|&(slot, number)| self.open.is(slot, number));
+        waiting.push((slot, number));
+    }
+
+    pub(super) fn dropped(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
+        let branches = self.open.get(slot).map_or(0, |open| open.branches);
+        let end = match branches {
+            0 => End::Dropped { reason: event.seq, device: event.device },
+            _ => End::Branched,
+        };
+        self.vacate(slot, end);
+    }
+
+    /// A thread that moves frames signals its guest: for all that it has copied since.
+    pub(super) fn interrupt(&mut self, event: &Event) {
+        let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
+        for &(slot, number) in &self.copied[vm] {
+            if !self.open.is(slot, number) {
+                continue;
+            }
+            let Some(open) = self.open.get_mut(slot) else { continue };
+            if open.reader == event.tid && open.passage.last_hop() == Hop::VmmReadEnd {
+                open.passage.stamps.push(Stamp::of(event, Rule::Thread));
+            }
+        }
+    }
+
+    /// A vCPU runs: it takes what has been copied before.
+    pub(super) fn enter(&mut self, event: &Event) {
+        let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
+        for &(slot, number) in &self.copied[vm] {
+            if !self.open.is(slot, number) {
+                continue;
+            }
+            let Some(open) = self.open.get_mut(slot) else { continue };
+            let copied_ns = open.passage.stamps.last().map_or(0, |stamp| stamp.time_ns);
+            if copied_ns + ENTER_WITHIN_NS >= event.time_ns {
+                open.passage.stamps.push(Stamp::of(event, Rule::Thread));
+            }
+        }
+        self.guest_ran(vm);
+    }
+
+    /// The guest shows that it runs: what it was given before was taken, whether a vCPU's entry was seen or not.
+    pub(super) fn guest_of(&mut self, tid: u32) {
+        if let Some(vm) = self.threads.vm_of_thread(tid) {
+            self.guest_ran(vm);
+        }
+    }
+
+    /// The same, shown by a frame that comes out of its tap.
+    pub(super) fn guest_behind(&mut self, tap: Option<u8>) {
+        if let Some(vm) = tap.and_then(|slot| self.threads.vm_of_tap(slot)) {
+            self.guest_ran(vm);
+        }
+    }
+
+    pub(super) fn guest_ran(&mut self, vm: usize) {
+        for (slot, number) in std::mem::take(&mut self.copied[vm]) {
+            if self.open.is(slot, number) {
+                self.close(slot, End::Done);
+            }
+        }
+    }
+}

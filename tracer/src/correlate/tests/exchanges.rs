@@ -1,0 +1,237 @@
+//! The rules of exchanges.
+
+use super::{super::exchange::*, *};
+
+pub(super) fn paired(passages: &[Passage]) -> (Vec<Exchange>, Exchanger) {
+    let mut exchanger = Exchanger::default();
+    passages.iter().for_each(|passage| exchanger.push(passage));
+    exchanger.finish();
+    (std::iter::from_fn(|| exchanger.poll()).collect(), exchanger)
+}
+
+fn passage(start_ns: u64, from: Side, to: Side, kind: Kind, flow: u64, seq: u32) -> Passage {
+    let born = match from {
+        Side::Guest(slot) => at(start_ns, Hop::TapRx, 1, slot, 1),
+        _ => at(start_ns, Hop::NicRx, 1, 1, 1),
+    };
+    let mut passage = Passage::begin(&Event { kind: Some(kind), flow, seq, ..born });
+    (passage.from, passage.to, passage.end) = (from, to, End::Done);
+    passage
+}
+
+const GUEST: Side = Side::Guest(0);
+const WIRE: Side = Side::Wire(1);
+
+#[test]
+fn an_echo_reply_answers_the_request_of_its_sequence_number() {
+    let (found, _) = paired(&[
+        passage(100, WIRE, GUEST, Kind::EchoRequest, 4, 1),
+        passage(110, WIRE, GUEST, Kind::EchoRequest, 4, 2),
+        passage(200, GUEST, WIRE, Kind::EchoReply, 5, 2),
+    ]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].initiator, found[0].total_ns()), (Initiator::Peer, 90));
+}
+
+#[test]
+fn an_echo_request_sent_twice_is_doubtful_and_left_out() {
+    let (found, exchanger) = paired(&[
+        passage(100, GUEST, WIRE, Kind::EchoRequest, 4, 1),
+        passage(110, GUEST, WIRE, Kind::EchoRequest, 4, 1),
+        passage(200, WIRE, GUEST, Kind::EchoReply, 5, 1),
+    ]);
+    assert!(found.is_empty());
+    let tally = exchanger.tallies[&(ExchangeKind::Echo, GUEST)];
+    assert_eq!((tally.ambiguous, tally.unanswered), (1, 1));
+}
+
+fn tcp(start_ns: u64, from: Side, flow: u64, seq: u32, payload: u32, ack: u32) -> Passage {
+    let to = if from == GUEST { WIRE } else { GUEST };
+    Passage { payload, ack, tcp_flags: 0x10, ..passage(start_ns, from, to, Kind::Tcp, flow, seq) }
+}
+
+#[test]
+fn one_acknowledgement_answers_all_segments_before_it() {
+    let (found, _) = paired(&[
+        tcp(100, GUEST, 4, 1000, 500, 1),
+        tcp(110, GUEST, 4, 1500, 500, 1),
+        tcp(120, GUEST, 4, 2000, 500, 1),
+        tcp(200, WIRE, 5, 1, 0, 2000),
+    ]);
+    assert_eq!(found.iter().map(Exchange::total_ns).collect::<Vec<_>>(), [100, 90]);
+}
+
+#[test]
+fn acknowledgements_hold_across_the_wrap_of_sequence_numbers() {
+    let (found, _) = paired(&[tcp(100, GUEST, 4, u32::MAX - 99, 500, 1), tcp(200, WIRE, 5, 1, 0, 400)]);
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn retransmitted_bytes_are_doubtful() {
+    let (found, exchanger) = paired(&[
+        tcp(100, GUEST, 4, 1000, 500, 1),
+        tcp(150, GUEST, 4, 1000, 500, 1),
+        tcp(200, WIRE, 5, 1, 0, 1500),
+    ]);
+    assert!(found.is_empty());
+    assert_eq!(exchanger.tallies[&(ExchangeKind::Tcp, GUEST)].ambiguous, 1);
+}
+
+#[test]
+fn a_datagram_answers_only_while_a_question_is_outstanding() {
+    let udp = |start_ns, from, flow| {
+        let to = if from == GUEST { WIRE } else { GUEST };
+        passage(start_ns, from, to, Kind::Udp, flow, 0)
+    };
+    let (found, _) = paired(&[udp(100, GUEST, 4), udp(200, WIRE, 5), udp(300, WIRE, 5), udp(350, GUEST, 4)]);
+    let initiators: Vec<_> = found.iter().map(|exchange| exchange.initiator).collect();
+    assert_eq!(initiators, [Initiator::Guest, Initiator::Peer]);
+}
+
+#[test]
+fn a_driver_that_finishes_after_the_answer_bounds_nothing() {
+    let mut question = passage(100, GUEST, WIRE, Kind::EchoRequest, 4, 1);
+    question.stamps.push(Stamp {
+        hop: Hop::NicDone,
+        time_ns: 300,
+        hook: Hook::ConsumeSkb,
+        rule: Rule::Pointer,
+    });
+    let (found, exchanger) = paired(&[question, passage(200, WIRE, GUEST, Kind::EchoReply, 5, 1)]);
+    assert_eq!(found[0].stamps.iter().map(|stamp| stamp.hop).collect::<Vec<_>>(), [Hop::TapRx, Hop::NicRx]);
+    assert_eq!(exchanger.tallies[&(ExchangeKind::Echo, GUEST)].overtaken, 1);
+}
+
+#[test]
+fn a_frame_that_enters_in_a_recycled_buffer_is_no_clone() {
+    // The first frame went to the host itself, whose freeing of it shows at no hook.
+    let again = Event { head: 0xa + 0x1000, flow: 2, ..at(200, Hop::TapRx, 0xb, 0, 2) };
+    let passages = run(&[at(100, Hop::TapRx, 0xa, 0, 1), again]);
+    assert_eq!(passages.iter().map(|passage| passage.branch).collect::<Vec<_>>(), [false, false]);
+    assert_eq!(passages.iter().map(Passage::start_ns).collect::<Vec<_>>(), [100, 200]);
+}
+
+#[test]
+fn the_next_frame_of_a_flow_at_a_recycled_address_is_another_frame() {
+    let next = |time_ns, hop| Event { flow: 2, ..at(time_ns, hop, 0xa, 1, 2) };
+    let passages = run(&[at(100, Hop::TapRx, 0xa, 0, 1), next(200, Hop::NicQueue)]);
+    assert_eq!(passages.iter().map(hops).collect::<Vec<_>>(), [["tap.rx"], ["nic.queue"]]);
+}
+
+#[test]
+fn payload_that_was_pulled_in_between_leaves_a_datagram_in_doubt() {
+    let udp =
+        |time_ns, hop, digest| Event { kind: Some(Kind::Udp), seq: 0, digest, ..at(time_ns, hop, 0xa, 1, 1) };
+    let passages = run(&[udp(100, Hop::NicQueue, 1), udp(110, Hop::NicXmit, 2)]);
+    assert_eq!((passages.len(), passages[0].ambiguous), (1, true));
+}
+
+#[test]
+fn a_clone_does_not_share_what_its_parent_passed_on_its_own_way() {
+    let clone = Event { head: 0xa + 0x1000, ..at(130, Hop::TapRing, 0xb, 0, 1) };
+    let events = [
+        at(100, Hop::NicRx, 0xa, 1, 1),
+        at(110, Hop::NicStack, 0xa, 1, 1),
+        at(120, Hop::TapQueue, 0xa, 2, 1),
+        clone,
+    ];
+    assert_eq!(hops(&run(&events)[1]), ["nic.rx", "nic.stack", "tap.ring"]);
+}
+
+#[test]
+fn a_kick_leads_to_no_later_frame_than_the_one_whose_write_was_not_seen() {
+    let second = Event { device: Some(0), ..thread(190, Hop::TapWrite, 10) };
+    let first =
+        [vec![thread(50, Hop::VmmKick, 11), thread(70, Hop::VmmWake, 10)], outward(100, 0xa, 1)].concat();
+    let passages = run(&[first, vec![second], outward(200, 0xb, 2)].concat());
+    assert_eq!(hops(&passages[1])[..2], ["tap.write", "tap.rx"]);
+}
+
+#[test]
+fn an_interrupt_after_the_first_sight_of_a_frame_did_not_announce_it() {
+    let sight = Event { hook: Hook::Xdp, skb: 0, head: 0, ..at(90, Hop::NicRx, 0, 1, 1) };
+    let interrupt = Event { tid: 0, device: Some(1), ..thread(95, Hop::NicIrq, 0) };
+    let passages = run(&[vec![sight, interrupt], inward(100, 0xa, 1)].concat());
+    assert_eq!(hops(&passages[0])[..2], ["nic.rx", "nic.stack"]);
+}
+
+#[test]
+fn what_had_the_thread_running_before_the_question_is_no_part_of_its_answer() {
+    let stamp = |hop, time_ns, rule| Stamp { hop, time_ns, hook: Hook::SchedSwitch, rule };
+    let mut question = passage(100, WIRE, GUEST, Kind::EchoRequest, 4, 1);
+    question.stamps.push(stamp(Hop::VmmReadEnd, 150, Rule::Pointer));
+    let mut answer = passage(200, GUEST, WIRE, Kind::EchoReply, 5, 1);
+    let before = [stamp(Hop::VmmKick, 120, Rule::Thread), stamp(Hop::TapWrite, 190, Rule::Thread)];
+    answer.stamps.splice(0..0, before);
+    let (found, _) = paired(&[question, answer]);
+    let hops: Vec<_> = found[0].stamps.iter().map(|stamp| stamp.hop.name()).collect();
+    assert_eq!((hops, found[0].turn), (vec!["nic.rx", "vmm.read.end", "tap.write", "tap.rx"], 2));
+}
+
+#[test]
+fn a_frame_that_the_host_dropped_neither_asks_nor_answers() {
+    let dropped = |passage: Passage| Passage { end: End::Dropped { reason: 2, device: None }, ..passage };
+    let request = |start_ns, seq| passage(start_ns, GUEST, WIRE, Kind::EchoRequest, 4, seq);
+    let reply = passage(300, WIRE, GUEST, Kind::EchoReply, 5, 1);
+    let (found, exchanger) = paired(&[dropped(request(100, 0)), request(200, 1), dropped(reply)]);
+    assert!(found.is_empty());
+    assert_eq!(exchanger.tallies[&(ExchangeKind::Echo, GUEST)].unanswered, 2);
+}
+
+#[test]
+fn a_connection_request_sent_twice_is_doubtful() {
+    let syn = |start_ns| Passage { tcp_flags: 0x02, ..tcp(start_ns, GUEST, 4, 1000, 0, 0) };
+    let (found, exchanger) = paired(&[syn(100), syn(150), tcp(200, WIRE, 5, 1, 0, 1001)]);
+    assert!(found.is_empty());
+    assert_eq!(exchanger.tallies[&(ExchangeKind::Tcp, GUEST)].ambiguous, 1);
+}
+
+#[test]
+fn all_datagrams_outstanding_are_in_doubt_once_one_answer_has_come() {
+    let udp = |start_ns, from, flow| {
+        let to = if from == GUEST { WIRE } else { GUEST };
+        passage(start_ns, from, to, Kind::Udp, flow, 0)
+    };
+    let (found, exchanger) =
+        paired(&[udp(100, GUEST, 4), udp(110, GUEST, 4), udp(200, WIRE, 5), udp(210, WIRE, 5)]);
+    assert!(found.is_empty());
+    assert_eq!(exchanger.tallies[&(ExchangeKind::Udp, GUEST)].ambiguous, 2);
+}
+
+#[test]
+fn a_thread_that_the_topology_does_not_know_works_for_no_vm() {
+    let mut events = inward(100, 0xa, 1);
+    events.extend([
+        thread(155, Hop::VmmWake, 99),
+        thread(160, Hop::VcpuEnter, 99),
+        thread(170, Hop::VcpuEnter, 11),
+    ]);
+    let passages = run(&events);
+    assert_eq!(passages[0].stamps.last().map(|stamp| stamp.time_ns), Some(170));
+}
+
+#[test]
+fn a_segment_is_of_the_super_frame_that_was_cut_up_last() {
+    let tcp = |time_ns, hop, skb, device, digest| Event {
+        kind: Some(Kind::Tcp),
+        flow: 6,
+        seq: 1000,
+        len: 54 + 3000,
+        overhead: 54,
+        digest,
+        ..at(time_ns, hop, skb, device, 1)
+    };
+    let sent = |start_ns, skb, digest| {
+        let segment = Event { len: 54 + 1500, ..tcp(start_ns + 20, Hop::NicXmit, skb + 1, 1, digest) };
+        [
+            tcp(start_ns, Hop::TapRx, skb, 0, digest),
+            tcp(start_ns + 10, Hop::NicQueue, skb, 1, digest),
+            bare(start_ns + 15, Hop::SkbFree, skb, 1),
+            segment,
+        ]
+    };
+    let passages = run(&[sent(100, 0xa, 1), sent(200, 0xc, 2)].concat());
+    let driven: Vec<_> = passages.iter().map(|passage| passage.time_at(Hop::NicXmit)).collect();
+    assert_eq!(driven, [Some(120), Some(220)]);
+}
