@@ -97,10 +97,10 @@ impl Warning {
             ),
             Self::Unanswered { group, share } => write!(
                 f,
-                "{} of the questions of {} got no answer: the figures are those of the others; look for drops, \
-                 or answers that take another way",
+                "{} of the questions of {} got no answer{}; look for drops, or answers that take another way",
                 percent(*share),
-                name(group)
+                name(group),
+                if *share < 1.0 { ": the figures are those of the others" } else { "" }
             ),
             Self::Costly { share } => write!(
                 f,
