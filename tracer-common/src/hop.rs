@@ -83,11 +83,13 @@ wire_enum! {
         SkbFree = 22, "skb.free";
         /// The kernel drops an skb.
         SkbDrop = 23, "skb.drop";
+        /// A vCPU's thread loses the CPU: no hop of its own, it says that the next `vcpu.enter` is one.
+        VcpuLeave = 24, "vcpu.leave";
     }
 }
 
 /// How many slots an array indexed by `Hop as usize` needs.
-pub const HOP_SLOTS: usize = 24;
+pub const HOP_SLOTS: usize = 25;
 
 impl Hop {
     /// What the hop's time stamp means, in a few words.
@@ -116,6 +118,7 @@ impl Hop {
             Hop::VcpuEnter => "vCPU runs",
             Hop::SkbFree => "skb freed",
             Hop::SkbDrop => "skb dropped",
+            Hop::VcpuLeave => "vCPU stops running",
         }
     }
 
@@ -137,7 +140,7 @@ impl Hop {
             Hop::VmmReadEnd => 13,
             Hop::VmmIrq => 14,
             Hop::VcpuEnter => 15,
-            Hop::SkbFree | Hop::SkbDrop => 16,
+            Hop::SkbFree | Hop::SkbDrop | Hop::VcpuLeave => 16,
         }
     }
 }

@@ -70,7 +70,7 @@ pub fn kfree_skb(ctx: BtfTracePointContext) -> i32 {
 // trace_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, …)
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
-    sched::switched_to(ctx.arg(2))
+    sched::switched(ctx.arg(1), ctx.arg(2))
 }
 
 // trace_irq_handler_entry(int irq, struct irqaction *action)

@@ -1,6 +1,6 @@
 //! The ends of a frame's way: transmitted, copied into the guest and taken there, dropped, freed elsewhere.
 
-use tracer_common::hop::Hop;
+use tracer_common::hop::{Hook, Hop};
 
 use super::{Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp, open::Segments};
 use crate::decode::Event;
@@ -65,7 +65,8 @@ impl Correlator {
         let number = open.number;
         let vm = match open.passage.to {
             Side::Guest(tap) if self.options.waits_for_vcpu => {
-                self.threads.vm_of_tap(tap).filter(|vm| self.threads.has_vcpus(*vm))
+                let waits = |vm: &usize| self.threads.has_vcpus(*vm) && !self.threads.has_running_vcpu(*vm);
+                self.threads.vm_of_tap(tap).filter(waits)
             }
             _ => None,
         };
@@ -116,6 +117,10 @@ impl Correlator {
 
     /// A vCPU runs: it takes what has been copied before.
     pub(super) fn enter(&mut self, event: &Event) {
+        // KVM's entries come without an end; the scheduler's have one.
+        if event.hook == Hook::SchedSwitch {
+            self.threads.vcpu_runs(event.tid, true);
+        }
         let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
         for &(slot, number) in &self.copied[vm] {
             if !self.open.is(slot, number) {

@@ -175,6 +175,7 @@ impl Correlator {
             Hop::VmmWake | Hop::NicIrq => self.threads.remember(event),
             Hop::VmmIrq => self.interrupt(event),
             Hop::VcpuEnter => self.enter(event),
+            Hop::VcpuLeave => self.threads.vcpu_runs(event.tid, false),
             Hop::SkbFree => self.free(event),
             Hop::SkbDrop => self.dropped(event),
             Hop::NicDone => self.transmitted(event),

@@ -86,7 +86,7 @@ fn bare(time_ns: u64, hop: Hop, skb: u64, device: u8) -> Event {
 
 /// An event of a thread.
 fn thread(time_ns: u64, hop: Hop, tid: u32) -> Event {
-    Event { device: None, tid, ..bare(time_ns, hop, 0, 0) }
+    Event { device: None, tid, hook: Hook::SchedSwitch, ..bare(time_ns, hop, 0, 0) }
 }
 
 fn run(events: &[Event]) -> Vec<Passage> {
@@ -290,6 +290,17 @@ fn a_vcpu_that_runs_takes_what_was_copied_before() {
     let passages = run(&events);
     assert_eq!(hops(&passages[0]).last(), Some(&"vcpu.enter"));
     assert_eq!(passages[0].end, End::Done);
+}
+
+#[test]
+fn a_vcpu_that_was_running_already_enters_for_no_frame() {
+    let ran = [thread(10, Hop::VcpuLeave, 11), thread(50, Hop::VcpuEnter, 11)];
+    let later = [thread(200, Hop::VcpuLeave, 11), thread(300, Hop::VcpuEnter, 11)];
+    let passages = run(&[ran.to_vec(), inward(100, 0xa, 1), later.to_vec()].concat());
+    assert_eq!(hops(&passages[0]).last(), Some(&"vmm.read.end"));
+    let slept = [thread(50, Hop::VcpuEnter, 11), thread(60, Hop::VcpuLeave, 11)];
+    let passages = run(&[slept.to_vec(), inward(100, 0xa, 1), later[1..].to_vec()].concat());
+    assert_eq!(hops(&passages[0]).last(), Some(&"vcpu.enter"));
 }
 
 #[test]

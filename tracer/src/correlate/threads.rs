@@ -17,6 +17,8 @@ use crate::{
 struct Thread {
     /// None for a thread that came up only in the recording.
     vm: Option<usize>,
+    /// Of a vCPU: whether it is known to run.
+    runs: bool,
     /// Last time it got the CPU.
     wake: Option<Stamp>,
     /// Whether it moved a frame since then.
@@ -43,6 +45,8 @@ pub struct Threads {
     interrupts: FxHashMap<u16, (Stamp, Option<u8>)>,
     /// Slot of a tap → VM.
     vm_of_tap: FxHashMap<u8, usize>,
+    /// Whether the recording says when vCPUs stop running; without, none is known to run.
+    leaves_seen: bool,
     /// By VM: whether threads that run its guest are known.
     has_vcpus: Vec<bool>,
 }
@@ -70,6 +74,19 @@ impl Threads {
     /// Whether a frame copied into this VM's guest can be seen to be taken by a vCPU.
     pub fn has_vcpus(&self, vm: usize) -> bool {
         self.has_vcpus.get(vm).copied().unwrap_or_default()
+    }
+
+    /// Notes that a vCPU starts or stops running.
+    pub fn vcpu_runs(&mut self, tid: u32, runs: bool) {
+        self.leaves_seen |= !runs;
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.runs = runs && self.leaves_seen;
+        }
+    }
+
+    /// Whether a vCPU of this VM runs, so that it can take an interrupt without an entry that shows.
+    pub fn has_running_vcpu(&self, vm: usize) -> bool {
+        self.threads.values().any(|thread| thread.runs && thread.vm == Some(vm))
     }
 
     /// The VM behind a tap's slot.
