@@ -41,12 +41,16 @@ fn all_gone(programs: &[String]) -> bool {
     false
 }
 
-/// Waits until a recording runs with its programs attached and has written something.
+/// Waits until a recording runs with its programs attached and has written rows behind its header.
 fn recording(child: &Child, path: &Path) -> Vec<String> {
     let end = Instant::now() + Duration::from_secs(20);
+    let mut header = 0;
     loop {
         let programs = programs_of(child.id());
-        if programs.len() >= 8 && fs::metadata(path).is_ok_and(|file| file.len() > 8192) {
+        let written = fs::metadata(path).map_or(0, |file| file.len());
+        // The header goes to the file at once and as a whole.
+        header = if header == 0 { written } else { header };
+        if programs.len() >= 8 && written > header + 16_384 {
             return programs;
         }
         assert!(Instant::now() < end, "the recording does not begin");
