@@ -6,6 +6,7 @@
 )]
 
 use std::{
+    env,
     fs::{self, File, OpenOptions},
     io,
     os::fd::{AsRawFd, OwnedFd},
@@ -23,9 +24,16 @@ pub fn able() -> bool {
     // SAFETY: reads the caller's user id.
     let root = unsafe { libc::geteuid() } == 0;
     if !root {
-        eprintln!("skipped: namespaces and taps need root");
+        skip("namespaces and taps need root");
     }
     root
+}
+
+/// Says why a test is skipped. A skip is for a developer's machine: where VMHOP_NO_SKIPS is set, as in CI, it is a
+/// failure.
+pub fn skip(why: &str) {
+    assert!(env::var_os("VMHOP_NO_SKIPS").is_none(), "would be skipped: {why}");
+    eprintln!("skipped: {why}");
 }
 
 /// A word that no other test and no other run uses.

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 use tests::{
-    host::{Holder, Netns, able, unique},
+    host::{Holder, Netns, able, skip, unique},
     vmhop::Place,
 };
 
@@ -172,8 +172,7 @@ fn root_of_a_user_namespace_is_told_to_leave_it() {
     let outcome = Place::new().run_in_user_namespace(&["record"]);
     if outcome.stderr.starts_with("unshare:") {
         // Hosts can forbid user namespaces, and a chroot always does.
-        eprintln!("skipped: {}", outcome.stderr.trim());
-        return;
+        return skip(outcome.stderr.trim());
     }
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(outcome.error().contains("user namespace"), "{outcome:?}");

@@ -47,6 +47,16 @@ pub struct Setup {
     pub targets: Targets,
 }
 
+/// What the programs say of themselves.
+pub struct Diagnostics(aya_log::EbpfLogger<&'static dyn log::Log>);
+
+impl Diagnostics {
+    /// Hands what they have said to this program's log.
+    pub fn flush(&mut self) {
+        self.0.flush();
+    }
+}
+
 /// Attached programs. Dropping it detaches them.
 pub struct Probe {
     ebpf: Ebpf,
@@ -131,9 +141,9 @@ impl Probe {
         RingBuf::try_from(map).context("failed to map the ring buffer")
     }
 
-    /// The programs' own diagnostics, as log records; nothing where the object has none.
-    pub fn logger(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
-        aya_log::EbpfLogger::init(&mut self.ebpf).ok()
+    /// The programs' own diagnostics; nothing where the object has none.
+    pub fn diagnostics(&mut self) -> Option<Diagnostics> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).ok().map(Diagnostics)
     }
 
     /// Meters of what the attached programs cost and lose.

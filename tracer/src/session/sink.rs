@@ -13,7 +13,7 @@ use super::{Progress, prepare::Prepared};
 use crate::{
     config::RecordConfig,
     decode::Record,
-    probe::{CostMeter, Probe},
+    probe::{CostMeter, Diagnostics, Probe},
     record::RecordWriter,
     recording::{Counters, Note},
     source::RingSource,
@@ -31,7 +31,7 @@ pub(super) struct Sink {
     probe: Probe,
     source: RingSource,
     meter: CostMeter,
-    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    diagnostics: Option<Diagnostics>,
     writer: RecordWriter<File>,
     counters: Counters,
     devices: Vec<Device>,
@@ -57,7 +57,7 @@ impl Sink {
         Ok(Sink {
             source: RingSource::new(probe.ring()?),
             meter: probe.cost_meter()?,
-            logger: if config.verbose > 0 { probe.logger() } else { None },
+            diagnostics: if config.verbose > 0 { probe.diagnostics() } else { None },
             probe,
             writer,
             counters: Counters::default(),
@@ -94,8 +94,8 @@ impl Sink {
 
     /// Writes what was drained; once a second also the counters.
     pub(super) fn flush(&mut self) -> Result<()> {
-        if let Some(logger) = &mut self.logger {
-            logger.flush();
+        if let Some(diagnostics) = &mut self.diagnostics {
+            diagnostics.flush();
         }
         if self.counted.elapsed() >= COUNT_EVERY {
             self.counted = Instant::now();
