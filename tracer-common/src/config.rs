@@ -47,6 +47,14 @@ pub struct Settings {
     pub sys_writev: u32,
     /// Not 0: `kfree_skb` reports a reason (v5.17 and later).
     pub drop_reasons: u32,
+    /// Not 0: `sys_enter` serves `tap.write`; else another hook does.
+    pub sys_enter_writes: u32,
+    /// Not 0: another hook tells which vCPU accepts an interrupt; else the first vCPU to be entered has it.
+    pub irq_accept: u32,
+    /// Bytes from `vhost_poll.wait` to `vhost_poll.work`.
+    pub vhost_work_from_wait: u32,
+    /// Offset of `kvm_vcpu.vcpu_id`; 0: not known, the thread's name tells.
+    pub vcpu_id: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -61,6 +69,10 @@ pub enum Role {
     Nic = 2,
     /// The other end of a NIC that is a veth: seeing a frame there says that the NIC is done with it.
     FarEnd = 3,
+    /// A VM's macvtap: what is queued there comes from the guest.
+    Macvtap = 4,
+    /// A device between tap and NIC, such as the bridge on which a routed frame enters IP.
+    Transit = 5,
 }
 
 /// What a thread is to a traced VM: the value of the thread map.
@@ -85,6 +97,29 @@ pub const fn device_value(slot: u8, role: Role) -> u32 {
     slot as u32 | ((role as u32) << 8)
 }
 
+/// Value of the thread map: what it is, for which VM, and of a vCPU its number.
+pub const fn thread_value(role: ThreadRole, vm: u8, vcpu: u16) -> u32 {
+    role as u32 | ((vm as u32) << 8) | ((vcpu as u32) << 16)
+}
+
+/// Key of what is known of a VM's vCPU.
+pub const fn vcpu_key(vm: u8, vcpu: u16) -> u32 {
+    ((vm as u32) << 16) | vcpu as u32
+}
+
+/// In the place of a vCPU's number: any of the VM's.
+pub const ANY_VCPU: u16 = u16::MAX;
+
+/// One hop of the user's: which argument of the function is the skb.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserHop {
+    /// Argument, counted from 0.
+    pub argument: u32,
+    /// Not 0: the argument points to a pointer to the skb.
+    pub indirect: u32,
+}
+
 /// Key of the map of tap descriptors.
 pub const fn fd_key(tgid: u32, fd: u32) -> u64 {
     ((tgid as u64) << 32) | fd as u64
@@ -96,6 +131,8 @@ mod pod {
     unsafe impl aya::Pod for super::Offsets {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::UserHop {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::filter::Clause {}
 }

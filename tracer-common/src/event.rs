@@ -4,7 +4,7 @@
 //! of any layout or meaning raises [`ABI_VERSION`], which the object carries and the loader checks.
 
 /// Version of the record layouts and of the meaning of their fields.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// One frame (or one event of a thread) at one hop.
 #[repr(C)]
@@ -17,13 +17,15 @@ pub struct HopEvent {
     /// `skb->head`; 0 where not read. Clones share it.
     pub head: u64,
     /// Content digest ([`crate::frame`]); 0 where no header was read. For `skb.drop`: the code address
-    /// that dropped it.
+    /// that dropped it. For `vmm.kick`: the doorbell's guest address; for `vhost.notify` and `vhost.transmit` the
+    /// queue.
     pub digest: u64,
     /// Flow hash; the reverse direction of a flow has the lowest bit flipped. 0 where no header was read.
     pub flow: u64,
     /// Length in bytes from the Ethernet header to the end, FCS not included; super-frames as a whole.
     pub len: u32,
-    /// TCP sequence number; ICMP echo sequence number; for `skb.drop` the kernel's `skb_drop_reason`.
+    /// TCP sequence number; ICMP echo sequence number; for `skb.drop` the kernel's `skb_drop_reason`; for
+    /// `vcpu.enter` the thread that signalled the interrupt, 0 where that is not known.
     pub seq: u32,
     /// TCP acknowledgement number; ICMP echo identifier.
     pub ack: u32,

@@ -25,6 +25,13 @@ pub fn current_process() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
+/// `CLOCK_MONOTONIC`, ns.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
 /// An event of `hop` now, with nothing else known yet.
 #[inline(always)]
 pub fn event(hop: Hop, hook: Hook, slot: u8) -> HopEvent {

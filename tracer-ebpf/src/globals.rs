@@ -24,15 +24,25 @@ static OFFSETS: Offsets = Offsets {
 };
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings =
-    Settings { key: [0, 0], filter_clauses: 0, sys_write: 0, sys_writev: 0, drop_reasons: 0, reserved: 0 };
+static SETTINGS: Settings = Settings {
+    key: [0, 0],
+    filter_clauses: 0,
+    sys_write: 0,
+    sys_writev: 0,
+    drop_reasons: 0,
+    sys_enter_writes: 0,
+    irq_accept: 0,
+    vhost_work_from_wait: 0,
+    vcpu_id: 0,
+    reserved: 0,
+};
 
 /// The loader asks for this symbol by its name, which must end in the version: it refuses any other object.
 #[used]
 #[unsafe(no_mangle)]
-static VMHOP_ABI_1: u32 = ABI_VERSION;
+static VMHOP_ABI_2: u32 = ABI_VERSION;
 
-const _: () = assert!(ABI_VERSION == 1, "rename VMHOP_ABI_1 here and in the loader");
+const _: () = assert!(ABI_VERSION == 2, "rename VMHOP_ABI_2 here and in the loader");
 
 macro_rules! offset_of_member {
     ($($name:ident),*) => { $(
@@ -69,7 +79,7 @@ macro_rules! setting {
     )* };
 }
 
-setting!(filter_clauses, sys_write, sys_writev);
+setting!(filter_clauses, sys_write, sys_writev, sys_enter_writes, irq_accept, vhost_work_from_wait, vcpu_id);
 
 /// Whether `kfree_skb` has a third argument here. Reading one that is not there is refused at load time;
 /// behind this constant the read is dead code.

@@ -1,39 +1,90 @@
 //! Reading kernel structures: typed loads where the verifier knows the pointer, probe reads elsewhere.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use tracer_common::frame::{Bytes, ETHERNET_HEADER, WINDOW_BYTES, WINDOW_WORDS, Window};
 
 use crate::globals;
 
-/// A `struct sk_buff *` that came as an argument of a BTF tracepoint.
-#[derive(Clone, Copy)]
-pub struct Skb(pub *const c_void);
-
-/// Loads a member. The verifier checks type and offset against BTF, and makes a fault read as 0.
-///
-/// # Safety
-/// `base` must be a pointer that the verifier tracks as a kernel structure.
-#[inline(always)]
-unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T {
-    // SAFETY: by the contract above.
-    unsafe { *base.byte_add(offset).cast::<T>() }
+/// How members of kernel structures are read.
+pub trait Access: Copy {
+    /// Reads a member; what cannot be read is 0.
+    ///
+    /// # Safety
+    /// `base` must be a pointer that this kind of access may follow.
+    unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T;
 }
 
-impl Skb {
+/// Loads, for arguments of BTF tracepoints and fentry: the verifier checks type and offset against BTF, and makes a
+/// fault read as 0.
+#[derive(Clone, Copy)]
+pub struct Typed;
+
+impl Access for Typed {
+    #[inline(always)]
+    unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T {
+        // SAFETY: by the trait's contract: a pointer that the verifier tracks.
+        unsafe { *base.byte_add(offset).cast::<T>() }
+    }
+}
+
+/// Probe reads, for pointers that came as mere numbers: from kprobes and raw tracepoints.
+#[derive(Clone, Copy)]
+pub struct Probed;
+
+impl Access for Probed {
+    #[inline(always)]
+    unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T {
+        let mut value = MaybeUninit::<T>::uninit();
+        let from = (base as u64 + offset as u64) as *const c_void;
+        // SAFETY: the helper writes all of `value`, zeros on a fault; T is an integer or pointer here.
+        unsafe {
+            bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from);
+            value.assume_init()
+        }
+    }
+}
+
+/// A `struct sk_buff *`.
+#[derive(Clone, Copy)]
+pub struct Skb<A>(pub *const c_void, PhantomData<A>);
+
+impl Skb<Typed> {
+    /// One that came as an argument of a BTF tracepoint or of fentry.
+    #[inline(always)]
+    pub fn typed(pointer: *const c_void) -> Skb<Typed> {
+        Skb(pointer, PhantomData)
+    }
+}
+
+impl Skb<Probed> {
+    /// One that came as a number.
+    #[inline(always)]
+    pub fn probed(pointer: *const c_void) -> Skb<Probed> {
+        Skb(pointer, PhantomData)
+    }
+
+    /// One that a number points to.
+    #[inline(always)]
+    pub fn behind(pointer: *const c_void) -> Skb<Probed> {
+        Skb(probe::<u64>(pointer as u64).unwrap_or(0) as *const c_void, PhantomData)
+    }
+}
+
+impl<A: Access> Skb<A> {
     /// `skb->dev`; null or stale where the skb belongs to a socket, then its members read as 0.
     #[inline(always)]
-    pub fn device(self) -> Device {
-        // SAFETY: `self` is a tracepoint's argument.
-        Device(unsafe { member(self.0, globals::skb_dev()) })
+    pub fn device(self) -> Device<A> {
+        // SAFETY: `self` was made for this kind of access.
+        Device(unsafe { A::member(self.0, globals::skb_dev()) }, PhantomData)
     }
 
     /// `skb->head`.
     #[inline(always)]
     pub fn head(self) -> u64 {
         // SAFETY: as above.
-        unsafe { member(self.0, globals::skb_head()) }
+        unsafe { A::member(self.0, globals::skb_head()) }
     }
 
     /// The frame that the skb carries, from its Ethernet header on.
@@ -42,11 +93,11 @@ impl Skb {
         let head = self.head();
         // SAFETY: as above.
         unsafe {
-            let mac: u16 = member(self.0, globals::skb_mac_header());
-            let data: u64 = member(self.0, globals::skb_data());
-            let len: u32 = member(self.0, globals::skb_len());
-            let paged: u32 = member(self.0, globals::skb_data_len());
-            let protocol: u16 = member(self.0, globals::skb_protocol());
+            let mac: u16 = A::member(self.0, globals::skb_mac_header());
+            let data: u64 = A::member(self.0, globals::skb_data());
+            let len: u32 = A::member(self.0, globals::skb_len());
+            let paged: u32 = A::member(self.0, globals::skb_data_len());
+            let protocol: u16 = A::member(self.0, globals::skb_protocol());
             let start = head + mac as u64;
             // `data` is behind the Ethernet header on the way in and at its start on the way out.
             let pulled = data.wrapping_sub(start) as u32;
@@ -68,19 +119,35 @@ pub struct SkbFrame {
     pub memory: Memory,
 }
 
-/// A `struct net_device *` as the verifier knows it.
+/// A `struct net_device *`.
 #[derive(Clone, Copy)]
-pub struct Device(pub *const c_void);
+pub struct Device<A>(pub *const c_void, PhantomData<A>);
 
-impl Device {
+impl Device<Typed> {
+    /// One that came as an argument of a BTF tracepoint.
+    #[inline(always)]
+    pub fn typed(pointer: *const c_void) -> Device<Typed> {
+        Device(pointer, PhantomData)
+    }
+}
+
+impl Device<Probed> {
+    /// One that came as a number.
+    #[inline(always)]
+    pub fn probed(pointer: *const c_void) -> Device<Probed> {
+        Device(pointer, PhantomData)
+    }
+}
+
+impl<A: Access> Device<A> {
     /// Key of the device map.
     #[inline(always)]
     pub fn key(self) -> u64 {
-        // SAFETY: a tracepoint's argument, or a member of one.
+        // SAFETY: made for this kind of access.
         unsafe {
-            let ifindex: u32 = member(self.0, globals::dev_ifindex());
-            let net: *const c_void = member(self.0, globals::dev_net());
-            let inum: u32 = member(net, globals::net_inum());
+            let ifindex: u32 = A::member(self.0, globals::dev_ifindex());
+            let net: *const c_void = A::member(self.0, globals::dev_net());
+            let inum: u32 = A::member(net, globals::net_inum());
             tracer_common::config::device_key(inum, ifindex)
         }
     }
@@ -88,9 +155,9 @@ impl Device {
 
 /// `task->pid`, the thread id.
 #[inline(always)]
-pub fn thread_id(task: *const c_void) -> u32 {
-    // SAFETY: a tracepoint's argument.
-    unsafe { member(task, globals::task_pid()) }
+pub fn thread_id<A: Access>(task: *const c_void) -> u32 {
+    // SAFETY: a tracepoint's argument, read as the caller says.
+    unsafe { A::member(task, globals::task_pid()) }
 }
 
 /// Readable frame bytes in kernel memory: `linear` of them from `start` on.

@@ -5,8 +5,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use tracer_common::{
+    config::UserHop,
     filter::{Clause, MAX_CLAUSES},
-    hop::HOP_SLOTS,
+    hop::{HOP_SLOTS, USER_HOPS},
 };
 
 /// Records to userspace. The loader sets its size; it wakes nobody, the reader polls.
@@ -25,7 +26,7 @@ pub static DEVICES: HashMap<u64, u32> = HashMap::with_max_entries(256, 0);
 #[map]
 pub static XDP_DEVICES: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);
 
-/// Threads of traced VMs: thread id → `config::ThreadRole`.
+/// Threads of traced VMs: thread id → `config::thread_value`.
 #[map]
 pub static THREADS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 
@@ -45,6 +46,22 @@ pub static FLOWS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16384, 0);
 #[map]
 pub static FILTER: Array<Clause> = Array::with_max_entries(MAX_CLAUSES as u32, 0);
 
-/// Interrupts signalled to guests whose vCPU has not run since: thread group id → 1.
+/// Interrupts signalled to vCPUs that have not been entered since: the vCPU's thread → the signalling thread.
 #[map]
-pub static PENDING_IRQ: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);
+pub static PENDING_IRQ: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Processes of traced VMs: thread group id → 1. Their threads come and go, those of io_uring among them.
+#[map]
+pub static PROCESSES: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
+
+/// When each traced vCPU left its guest, ns; 0 while it is in there: the vCPU's thread → time.
+#[map]
+pub static VCPU_EXITS: HashMap<u32, u64> = HashMap::with_max_entries(4096, 0);
+
+/// Which thread runs a vCPU: `config::vcpu_key` → thread id.
+#[map]
+pub static VCPU_THREADS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Hops of the user's.
+#[map]
+pub static USER: Array<UserHop> = Array::with_max_entries(USER_HOPS as u32, 0);

@@ -5,4 +5,7 @@ pub mod kvm;
 pub mod sched;
 pub mod skb;
 pub mod syscall;
+pub mod tap;
+pub mod user;
+pub mod vhost;
 pub mod xdp;

@@ -1,4 +1,5 @@
-//! The scheduler: when a thread that moves frames, or runs the guest, gets the CPU.
+//! The scheduler: when a thread that moves frames is told to run, and when it, or one that runs the guest, gets the
+//! CPU.
 
 use core::ffi::c_void;
 
@@ -7,38 +8,49 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
-use crate::{emit, kernel, maps};
+use crate::{
+    emit,
+    kernel::{self, Access},
+    threads::Thread,
+};
+
+/// `vmm.runnable`: a sleeping thread is told to run.
+#[inline(always)]
+pub fn woken<A: Access>(task: *const c_void, hook: Hook) -> i32 {
+    if let Some(thread) = Thread::find(kernel::thread_id::<A>(task))
+        && thread.is(ThreadRole::Io)
+    {
+        emit::thread_event(Hop::VmmRunnable, hook, thread.tid);
+    }
+    0
+}
 
 /// One thread stops, another runs.
 #[inline(always)]
-pub fn switched(previous: *const c_void, next: *const c_void) -> i32 {
-    stopped(kernel::thread_id(previous));
-    started(kernel::thread_id(next));
+pub fn switched<A: Access>(previous: *const c_void, next: *const c_void, hook: Hook) -> i32 {
+    if let Some(thread) = Thread::find(kernel::thread_id::<A>(previous)) {
+        stopped(thread, hook);
+    }
+    if let Some(thread) = Thread::find(kernel::thread_id::<A>(next)) {
+        started(thread, hook);
+    }
     0
 }
 
 /// `vcpu.leave` of a vCPU of an emulated guest: frames copied to the guest from now on wait for its entry.
 #[inline(always)]
-fn stopped(tid: u32) {
-    if role(tid) == ThreadRole::EmulatedVcpu as u32 {
-        emit::thread_event(Hop::VcpuLeave, Hook::SchedSwitch, tid);
+fn stopped(thread: Thread, hook: Hook) {
+    if thread.is(ThreadRole::EmulatedVcpu) {
+        emit::thread_event(Hop::VcpuLeave, hook, thread.tid);
     }
 }
 
 /// `vmm.wake`; for a vCPU of an emulated guest `vcpu.enter`, since nothing tells its entry better.
 #[inline(always)]
-fn started(tid: u32) {
-    let role = role(tid);
-    if role == ThreadRole::Io as u32 {
-        emit::thread_event(Hop::VmmWake, Hook::SchedSwitch, tid);
-    } else if role == ThreadRole::EmulatedVcpu as u32 {
-        emit::thread_event(Hop::VcpuEnter, Hook::SchedSwitch, tid);
+fn started(thread: Thread, hook: Hook) {
+    if thread.is(ThreadRole::Io) {
+        emit::thread_event(Hop::VmmWake, hook, thread.tid);
+    } else if thread.is(ThreadRole::EmulatedVcpu) {
+        emit::thread_event(Hop::VcpuEnter, hook, thread.tid);
     }
-}
-
-/// A thread's role, 0 for one that is not traced.
-#[inline(always)]
-fn role(tid: u32) -> u32 {
-    // SAFETY: values are written before the programs are attached and never change.
-    unsafe { maps::THREADS.get(&tid) }.copied().unwrap_or(0)
 }

@@ -1,7 +1,5 @@
 //! Hooks that see an skb. A device that is not traced ends each of them after one map look-up.
 
-use core::ffi::c_void;
-
 use tracer_common::{
     config::Role,
     hop::{Hook, Hop},
@@ -9,19 +7,19 @@ use tracer_common::{
 
 use crate::{
     emit,
-    kernel::{Device, Skb},
+    kernel::{Access, Device, Skb},
     maps,
 };
 
 /// A traced device: its slot and its role's code.
-struct Traced {
-    slot: u8,
+pub struct Traced {
+    pub slot: u8,
     role: u32,
 }
 
 impl Traced {
     #[inline(always)]
-    fn find(device: Device) -> Option<Traced> {
+    pub fn find<A: Access>(device: Device<A>) -> Option<Traced> {
         // SAFETY: values are written before the programs are attached and never change.
         let value = *unsafe { maps::DEVICES.get(&device.key()) }?;
         Some(Traced { slot: value as u8, role: value >> 8 })
@@ -35,15 +33,24 @@ impl Traced {
 
 /// Sends an event that the pointer alone identifies.
 #[inline(always)]
-fn by_pointer(hop: Hop, hook: Hook, skb: Skb, slot: u8) {
+fn by_pointer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
     let mut event = emit::event(hop, hook, slot);
     event.skb = skb.0 as u64;
     emit::submit(&event);
 }
 
+/// Sends an event that pointer and buffer identify: enough within a frame's life, for a fraction of the price.
+#[inline(always)]
+pub fn by_buffer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
+    let mut event = emit::event(hop, hook, slot);
+    event.skb = skb.0 as u64;
+    event.head = skb.head();
+    emit::submit(&event);
+}
+
 /// Sends an event with the frame's identity.
 #[inline(always)]
-fn by_content(hop: Hop, hook: Hook, skb: Skb, slot: u8, birth: bool) {
+fn by_content<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8, birth: bool) {
     let mut event = emit::event(hop, hook, slot);
     let frame = skb.frame();
     event.skb = skb.0 as u64;
@@ -57,31 +64,19 @@ fn by_content(hop: Hop, hook: Hook, skb: Skb, slot: u8, birth: bool) {
 
 /// A frame enters the stack: `tap.rx`, `nic.stack`.
 #[inline(always)]
-pub fn received(skb: *const c_void) -> i32 {
-    let skb = Skb(skb);
+pub fn received<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Tap) {
-        by_content(Hop::TapRx, Hook::NetifReceiveSkb, skb, device.slot, true);
+        by_content(Hop::TapRx, hook, skb, device.slot, true);
     } else if device.is(Role::Nic) {
-        by_content(Hop::NicStack, Hook::NetifReceiveSkb, skb, device.slot, true);
+        by_content(Hop::NicStack, hook, skb, device.slot, true);
     }
     0
 }
 
-/// First sight of an arriving frame of a device without NAPI, veth among them.
+/// First sight of an arriving frame: by netif_rx of a device without NAPI, veth among them, or at GRO's entry.
 #[inline(always)]
-pub fn arrived_by_netif_rx(skb: *const c_void) -> i32 {
-    arrived(Skb(skb), Hook::NetifRx)
-}
-
-/// First sight of an arriving frame of a device with NAPI.
-#[inline(always)]
-pub fn arrived_by_gro(skb: *const c_void) -> i32 {
-    arrived(Skb(skb), Hook::NapiGroReceiveEntry)
-}
-
-#[inline(always)]
-fn arrived(skb: Skb, hook: Hook) -> i32 {
+pub fn arrived<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Nic) {
         by_content(Hop::NicRx, hook, skb, device.slot, false);
@@ -91,39 +86,39 @@ fn arrived(skb: Skb, hook: Hook) -> i32 {
     0
 }
 
-/// A frame is handed to a device's qdisc: `nic.queue`, `tap.queue`.
+/// A frame is handed to a device's qdisc: `nic.queue`, `tap.queue`. A macvtap sends what its guest has written
+/// (`tap_get_user`), so there it is the frame's entry into the stack, `tap.rx`.
 #[inline(always)]
-pub fn queued(skb: *const c_void) -> i32 {
-    let skb = Skb(skb);
+pub fn queued<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Nic) {
-        by_content(Hop::NicQueue, Hook::NetDevQueue, skb, device.slot, false);
+        by_content(Hop::NicQueue, hook, skb, device.slot, false);
     } else if device.is(Role::Tap) {
-        by_content(Hop::TapQueue, Hook::NetDevQueue, skb, device.slot, false);
+        by_content(Hop::TapQueue, hook, skb, device.slot, false);
+    } else if device.is(Role::Macvtap) {
+        by_content(Hop::TapRx, hook, skb, device.slot, true);
     }
     0
 }
 
 /// A frame is handed to a device's driver: `nic.xmit`, `tap.ring`.
 #[inline(always)]
-pub fn transmitted(skb: *const c_void, device: *const c_void) -> i32 {
-    let skb = Skb(skb);
-    let Some(device) = Traced::find(Device(device)) else { return 0 };
+pub fn transmitted<A: Access>(skb: Skb<A>, device: Device<A>, hook: Hook) -> i32 {
+    let Some(device) = Traced::find(device) else { return 0 };
     if device.is(Role::Nic) {
-        by_content(Hop::NicXmit, Hook::NetDevStartXmit, skb, device.slot, false);
+        by_content(Hop::NicXmit, hook, skb, device.slot, false);
     } else if device.is(Role::Tap) {
-        by_content(Hop::TapRing, Hook::NetDevStartXmit, skb, device.slot, false);
+        by_content(Hop::TapRing, hook, skb, device.slot, false);
     }
     0
 }
 
 /// The VMM copies a frame out of its tap: `vmm.read`.
 #[inline(always)]
-pub fn copied_out(skb: *const c_void) -> i32 {
-    let skb = Skb(skb);
+pub fn copied_out<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    if device.is(Role::Tap) {
-        let mut event = emit::event(Hop::VmmRead, Hook::SkbCopyDatagramIovec, device.slot);
+    if device.is(Role::Tap) || device.is(Role::Macvtap) {
+        let mut event = emit::event(Hop::VmmRead, hook, device.slot);
         event.skb = skb.0 as u64;
         event.tid = emit::current_thread();
         emit::submit(&event);
@@ -133,22 +128,38 @@ pub fn copied_out(skb: *const c_void) -> i32 {
 
 /// The kernel is done with an skb.
 #[inline(always)]
-pub fn freed(skb: *const c_void) -> i32 {
-    let skb = Skb(skb);
+pub fn freed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    by_pointer(Hop::SkbFree, Hook::ConsumeSkb, skb, device.slot);
+    by_pointer(Hop::SkbFree, hook, skb, device.slot);
     0
 }
 
 /// The kernel drops an skb; the record carries where in the code, and why.
 #[inline(always)]
-pub fn dropped(skb: *const c_void, location: u64, reason: u32) -> i32 {
-    let skb = Skb(skb);
+pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    let mut event = emit::event(Hop::SkbDrop, Hook::KfreeSkb, device.slot);
+    let mut event = emit::event(Hop::SkbDrop, hook, device.slot);
     event.skb = skb.0 as u64;
     event.digest = location;
     event.seq = reason;
     emit::submit(&event);
+    0
+}
+
+/// A frame passes the virtual network, on or between traced devices: bridge, Open vSwitch, IP.
+#[inline(always)]
+pub fn switched<A: Access>(hop: Hop, skb: Skb<A>, hook: Hook) -> i32 {
+    let Some(device) = Traced::find(skb.device()) else { return 0 };
+    by_buffer(hop, hook, skb, device.slot);
+    0
+}
+
+/// A macvtap takes a frame for its ring: `tap.ring`.
+#[inline(always)]
+pub fn taken_by_macvtap<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
+    let Some(device) = Traced::find(skb.device()) else { return 0 };
+    if device.is(Role::Macvtap) {
+        by_content(Hop::TapRing, hook, skb, device.slot, false);
+    }
     0
 }

@@ -5,7 +5,7 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
-use crate::{emit, globals, kernel, maps};
+use crate::{emit, globals, kernel, maps, threads::Thread};
 
 /// `tap.write` of a write or writev to a traced tap. Where the guest's CPU is emulated, a vCPU thread's write
 /// (it writes to nothing but its VMM's eventfds while the guest runs) is `vmm.kick`.
@@ -14,24 +14,31 @@ pub fn entered(regs: u64, id: u64) -> i32 {
     if id != globals::sys_write() as u64 && id != globals::sys_writev() as u64 {
         return 0;
     }
-    let Some(fd) = kernel::probe::<u64>(regs + globals::regs_arg0() as u64) else { return 0 };
+    if globals::sys_enter_writes() != 0 && wrote_to_tap(regs) {
+        return 0;
+    }
+    kicked();
+    0
+}
+
+/// `tap.write`, if the call's descriptor is a traced tap.
+#[inline(always)]
+fn wrote_to_tap(regs: u64) -> bool {
+    let Some(fd) = kernel::probe::<u64>(regs + globals::regs_arg0() as u64) else { return false };
     let key = fd_key(emit::current_process(), fd as u32);
     // SAFETY: values are written before the programs are attached and never change.
-    if let Some(&slot) = unsafe { maps::TAP_FDS.get(&key) } {
-        let mut event = emit::event(Hop::TapWrite, Hook::SysEnter, slot as u8);
-        event.tid = emit::current_thread();
-        emit::submit(&event);
-    } else {
-        kicked();
-    }
-    0
+    let Some(&slot) = (unsafe { maps::TAP_FDS.get(&key) }) else { return false };
+    let mut event = emit::event(Hop::TapWrite, Hook::SysEnter, slot as u8);
+    event.tid = emit::current_thread();
+    emit::submit(&event);
+    true
 }
 
 #[inline(always)]
 fn kicked() {
-    let tid = emit::current_thread();
-    // SAFETY: as above.
-    if unsafe { maps::THREADS.get(&tid) }.is_some_and(|&role| role == ThreadRole::EmulatedVcpu as u32) {
-        emit::thread_event(Hop::VmmKick, Hook::SysEnter, tid);
+    if let Some(thread) = Thread::current()
+        && thread.is(ThreadRole::EmulatedVcpu)
+    {
+        emit::thread_event(Hop::VmmKick, Hook::SysEnter, thread.tid);
     }
 }

@@ -76,7 +76,7 @@ impl Probe {
             .override_global("SETTINGS", &setup.settings, true)
             // Its name carries the version: an object that writes other records lacks it and does not load.
             .override_global(aya_log::LEVEL, &setup.log_level, true)
-            .override_global("VMHOP_ABI_1", &ABI_VERSION, true)
+            .override_global("VMHOP_ABI_2", &ABI_VERSION, true)
             .map_max_entries("EVENTS", setup.ring_bytes)
             .load(OBJECT)
             .context("failed to create the BPF maps: is this user root, and is BPF allowed here?")?;
