@@ -76,6 +76,8 @@ pub(crate) fn full() -> Report {
         unfinished: 2,
         ambiguous: 0,
         branches: 3,
+        polled: 2,
+        unannounced: 1,
         bytes: 23_814,
     };
     report.losses = Losses {
