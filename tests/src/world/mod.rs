@@ -35,7 +35,7 @@ pub struct Recipe {
     pub nat: bool,
     /// XDP programs are in use, in the generic hook or in the driver.
     pub xdp: Option<Xdp>,
-    /// The bridge's hooks are in use, which show a frame's buffer and not what it says.
+    /// The bridge's hooks are in use.
     pub bridge: bool,
     /// vCPU entries and guest interrupts are seen.
     pub vcpu: bool,
@@ -221,6 +221,13 @@ pub fn device(slot: u8) -> Device {
 pub fn tells(hop: Hop) -> bool {
     matches!(
         hop,
-        Hop::TapRx | Hop::NicRx | Hop::NicStack | Hop::NicQueue | Hop::NicXmit | Hop::TapQueue | Hop::TapRing
+        Hop::TapRx
+            | Hop::NicRx
+            | Hop::NicStack
+            | Hop::BridgeOut
+            | Hop::NicQueue
+            | Hop::NicXmit
+            | Hop::TapQueue
+            | Hop::TapRing
     )
 }

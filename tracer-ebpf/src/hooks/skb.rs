@@ -146,11 +146,20 @@ pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook) -
     0
 }
 
-/// A frame passes the virtual network, on or between traced devices: bridge, Open vSwitch, IP.
+/// A frame enters or leaves a switch, or enters IP to be forwarded. The host's own frames leave switches as well, at
+/// addresses and buffers of frames that it took in microseconds before: the content tells them apart.
 #[inline(always)]
 pub fn switched<A: Access>(hop: Hop, skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    by_buffer(hop, hook, skb, device.slot);
+    by_content(hop, hook, skb, device.slot, false);
+    0
+}
+
+/// IP hands a frame on. Its Ethernet header is not built yet, so that there is no content to read.
+#[inline(always)]
+pub fn routed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
+    let Some(device) = Traced::find(skb.device()) else { return 0 };
+    by_buffer(Hop::IpOut, hook, skb, device.slot);
     0
 }
 

@@ -17,10 +17,10 @@ pub fn fentry_ip6_forward(ctx: FEntryContext) -> i32 {
 
 #[fentry(function = "ip_finish_output2")]
 pub fn fentry_ip_finish_output2(ctx: FEntryContext) -> i32 {
-    skb::switched(Hop::IpOut, Skb::typed(ctx.arg(2)), Hook::FentryIpFinishOutput2)
+    skb::routed(Skb::typed(ctx.arg(2)), Hook::FentryIpFinishOutput2)
 }
 
 #[fentry(function = "ip6_finish_output2")]
 pub fn fentry_ip6_finish_output2(ctx: FEntryContext) -> i32 {
-    skb::switched(Hop::IpOut, Skb::typed(ctx.arg(2)), Hook::FentryIp6FinishOutput2)
+    skb::routed(Skb::typed(ctx.arg(2)), Hook::FentryIp6FinishOutput2)
 }

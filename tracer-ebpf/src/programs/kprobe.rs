@@ -104,10 +104,10 @@ pub fn kprobe_ip6_forward(ctx: ProbeContext) -> i32 {
 
 #[kprobe]
 pub fn kprobe_ip_finish_output2(ctx: ProbeContext) -> i32 {
-    skb::switched(Hop::IpOut, frame(&ctx, 2), Hook::KprobeIpFinishOutput2)
+    skb::routed(frame(&ctx, 2), Hook::KprobeIpFinishOutput2)
 }
 
 #[kprobe]
 pub fn kprobe_ip6_finish_output2(ctx: ProbeContext) -> i32 {
-    skb::switched(Hop::IpOut, frame(&ctx, 2), Hook::KprobeIp6FinishOutput2)
+    skb::routed(frame(&ctx, 2), Hook::KprobeIp6FinishOutput2)
 }

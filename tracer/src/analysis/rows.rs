@@ -65,9 +65,6 @@ fn is_unfiltered(hop: Hop) -> bool {
             | Hop::VmmRunnable
             | Hop::VmmWake
             | Hop::TapWrite
-            | Hop::BridgeIn
-            | Hop::BridgeOut
-            | Hop::IpIn
             | Hop::IpOut
             | Hop::NicDone
             | Hop::VmmRead

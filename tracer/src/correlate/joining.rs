@@ -36,8 +36,8 @@ impl Correlator {
         self.begin(event);
     }
 
-    /// A frame passes the virtual network, by its address and buffer: the content was not read there. What is not
-    /// known goes by: the host's own frames pass bridges too.
+    /// A frame passes a hook that reads no content, and is known by its address and buffer. What is not known goes by:
+    /// the host's own frames come along there too.
     pub(super) fn switched(&mut self, event: &Event) {
         let Some(slot) = self.open.by_skb(event.skb) else {
             self.branch(event);

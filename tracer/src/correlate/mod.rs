@@ -3,8 +3,8 @@
 //!
 //! # The rules, in their order
 //! 1. **pointer**: an event of an `sk_buff` address whose life is open belongs to that passage, if its hop
-//!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Hooks inside the
-//!    virtual network read no content: there the buffer must be the same. Otherwise
+//!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Behind IP,
+//!    and at the user's hooks, where no content was read, the buffer must be the same. Otherwise
 //!    the address was recycled: the old passage ends there, unfinished. Only a driver sees a frame twice (it was
 //!    busy); whatever else comes again is another frame, however alike: frames that the host itself takes in
 //!    are freed out of sight, and their addresses come back within microseconds.
@@ -188,7 +188,7 @@ impl Correlator {
             Hop::SkbDrop => self.dropped(event),
             Hop::NicDone => self.transmitted(event),
             Hop::VmmRead => self.read(event),
-            Hop::BridgeIn | Hop::BridgeOut | Hop::IpIn | Hop::IpOut => self.switched(event),
+            Hop::IpOut => self.switched(event),
             hop if hop.user_number().is_some() => self.switched(event),
             _ if event.hook == Hook::Xdp => self.sighted(event),
             _ => self.frame(event),

@@ -75,7 +75,9 @@ impl Open {
     pub(super) fn fits(&mut self, event: &Event) -> bool {
         let passage = &self.passage;
         let last_ns = passage.stamps.last().map_or(0, |stamp| stamp.time_ns);
-        let same_place = event.time_ns < last_ns + SAME_PLACE_NS
+        // Nothing touches a frame before the bridge takes it.
+        let same_place = event.hop != Hop::BridgeIn
+            && event.time_ns < last_ns + SAME_PLACE_NS
             && event.kind == passage.kind
             && (event.flow, event.seq, event.ack) == (passage.flow, passage.seq, passage.ack)
             && (event.kind == Some(Kind::Tcp) || event.payload() == passage.payload);

@@ -217,6 +217,8 @@ impl Passage {
     pub(super) fn goes_on_at(&self, hop: Hop) -> bool {
         match hop.user_number() {
             Some(_) => self.stage() < Hop::NicQueue.stage() && self.time_at(hop).is_none(),
+            // The host's own frames leave IP too; only what was forwarded has entered there.
+            None if hop == Hop::IpOut => self.time_at(Hop::IpIn).is_some() && self.stage() < hop.stage(),
             None => self.stage() < hop.stage(),
         }
     }

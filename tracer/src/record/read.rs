@@ -218,7 +218,7 @@ fn header(path: &str, schema: &Framed) -> Result<Header, ReadError> {
         return Err(ReadError::NotARecording { path });
     };
     let (abi, own_abi) = (value(ABI_KEY).unwrap_or("0"), schema::abi_version());
-    if format != FORMAT_VERSION || abi != own_abi {
+    if format != FORMAT_VERSION || !schema::reads_abi(abi) {
         let shown = |format: &str, abi: &str| {
             format!("format {} with events of version {}", format.escape_debug(), abi.escape_debug())
         };
