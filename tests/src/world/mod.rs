@@ -224,6 +224,7 @@ pub fn tells(hop: Hop) -> bool {
         Hop::TapRx
             | Hop::NicRx
             | Hop::NicStack
+            | Hop::BridgeIn
             | Hop::BridgeOut
             | Hop::NicQueue
             | Hop::NicXmit
