@@ -9,6 +9,7 @@ mod attempt;
 mod cache;
 mod fetch;
 mod files;
+mod image;
 mod initramfs;
 mod job;
 mod kernels;

@@ -89,12 +89,13 @@ fn share(add: &mut impl FnMut(&str, String), name: &str, folder: &Path, read_onl
     add("-virtfs", format!("local,path={path},mount_tag={name},security_model=none,multidevs=remap,{mode}"));
 }
 
-/// Two NICs on one hub of their own: what one sends, the other receives.
+/// Two NICs on one hub of their own: what one sends, the other receives. Without the ROM that would look for
+/// something to boot on the other end.
 fn cable(add: &mut impl FnMut(&str, String), hub: usize, nic: Nic) {
     for end in [0, 1] {
         let (id, device, mac) = (nic.interface(end), nic.device(), nic.mac(end));
         add("-netdev", format!("hubport,id={id},hubid={hub}"));
-        add("-device", format!("{device},netdev={id},mac={mac}"));
+        add("-device", format!("{device},netdev={id},mac={mac},romfile="));
     }
 }
 
@@ -144,7 +145,7 @@ mod tests {
             "hubport,id=e1000e0,hubid=0",
             "hubport,id=e1000e1,hubid=0",
             "hubport,id=virtio0,hubid=1",
-            "virtio-net-pci,netdev=virtio1,mac=52:54:00:76:02:01",
+            "virtio-net-pci,netdev=virtio1,mac=52:54:00:76:02:01,romfile=",
         ] {
             assert!(line.contains(part), "{part}: {line}");
         }
