@@ -1,10 +1,6 @@
 //! A VM that runs, watched to its end: output is passed on while it comes, signals and the clock are looked at.
 
-use std::{
-    io::Write,
-    os::fd::AsFd as _,
-    time::{Duration, Instant},
-};
+use std::{io::Write, os::fd::AsFd as _, time::Instant};
 
 use anyhow::{Context as _, bail};
 use nix::{
@@ -62,9 +58,8 @@ impl<'a> Attempt<'a> {
         &mut self,
         out: &mut impl Write,
         errors: &mut impl Write,
-        timeout: Duration,
+        end: Instant,
     ) -> anyhow::Result<Ended> {
-        let started = Instant::now();
         loop {
             if let Some(ended) = self.ended()? {
                 return Ok(Ended::Command(ended.code));
@@ -72,7 +67,7 @@ impl<'a> Attempt<'a> {
             if let Some(signal) = interrupt::noted() {
                 return Ok(Ended::Interrupted(signal));
             }
-            if started.elapsed() > timeout {
+            if Instant::now() > end {
                 return Ok(Ended::TimedOut(self.place()));
             }
             if !self.is_open() {

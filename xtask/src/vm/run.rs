@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use crate::shell::note;
+
 use super::{
     attempt::Attempt,
     cache::Cached,
@@ -22,6 +24,12 @@ use super::{
 
 /// Under KVM a VM is ready within this time or never.
 const KVM_START: Duration = Duration::from_secs(20);
+
+/// An emulated VM that is not ready by then may have lost the timer interrupt of a processor, which happened once
+/// in some forty starts on a machine under load: it waits for it forever. It is started anew.
+const START: Duration = Duration::from_secs(150);
+/// How often.
+const STARTS: usize = 3;
 
 /// What to run and on what.
 pub struct Run {
@@ -57,20 +65,31 @@ impl Run {
         let files = Files::make(name, self.out.as_deref())?;
         let job = Job::new(name, &self.command)?;
         initramfs::write(&files.initramfs(), &cached, &self.hardware.nics, &job)?;
-        self.start(&cached, &files)?
-            .watch(out, errors, self.timeout)
-            .with_context(|| format!("kernel {name}"))
+        let end = Instant::now() + self.timeout;
+        let done = self.start(&cached, &files, end).and_then(|mut attempt| attempt.watch(out, errors, end));
+        done.with_context(|| format!("kernel {name}"))
     }
 
-    /// Starts the VM, under KVM when that is wanted and, unless it must be, works.
-    fn start<'a>(&self, cached: &Cached, files: &'a Files) -> anyhow::Result<Attempt<'a>> {
-        let machine = |kvm| Machine { kvm, hardware: &self.hardware, cached, files };
+    /// Starts the VM, under KVM when that is wanted and, unless it must be, works; the last attempt, whatever
+    /// becomes of it.
+    fn start<'a>(&self, cached: &Cached, files: &'a Files, end: Instant) -> anyhow::Result<Attempt<'a>> {
+        let start = |kvm| Attempt::start(&Machine { kvm, hardware: &self.hardware, cached, files }, files);
         if self.hardware.accel == Accel::Auto {
-            let mut attempt = Attempt::start(&machine(true), files)?;
+            let mut attempt = start(true)?;
             if attempt.wait_until_ready(Instant::now() + KVM_START)? {
                 return Ok(attempt);
             }
         }
-        Attempt::start(&machine(self.hardware.accel == Accel::Kvm), files)
+        let kvm = self.hardware.accel == Accel::Kvm;
+        for _ in 1..STARTS {
+            let mut attempt = start(kvm)?;
+            let by = Instant::now() + START;
+            if attempt.wait_until_ready(by.min(end))? || Instant::now() < by {
+                return Ok(attempt);
+            }
+            let (name, time) = (self.kernel.name, START.as_secs());
+            note(&format!("xtask: kernel {name} has not started within {time} s, and is started anew"));
+        }
+        start(kvm)
     }
 }
