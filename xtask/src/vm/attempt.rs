@@ -1,10 +1,6 @@
 //! A VM that runs, watched to its end: output is passed on while it comes, signals and the clock are looked at.
 
-use std::{
-    io::Write,
-    os::fd::AsFd as _,
-    time::{Duration, Instant},
-};
+use std::{io::Write, os::fd::AsFd as _, time::Instant};
 
 use anyhow::{Context as _, bail};
 use nix::{
@@ -62,9 +58,8 @@ impl<'a> Attempt<'a> {
         &mut self,
         out: &mut impl Write,
         errors: &mut impl Write,
-        timeout: Duration,
+        end: Instant,
     ) -> anyhow::Result<Ended> {
-        let started = Instant::now();
         loop {
             if let Some(ended) = self.ended()? {
                 return Ok(Ended::Command(ended.code));
@@ -72,8 +67,8 @@ impl<'a> Attempt<'a> {
             if let Some(signal) = interrupt::noted() {
                 return Ok(Ended::Interrupted(signal));
             }
-            if started.elapsed() > timeout {
-                return Ok(Ended::TimedOut);
+            if Instant::now() > end {
+                return Ok(Ended::TimedOut(self.place()));
             }
             if !self.is_open() {
                 bail!(self.failure());
@@ -126,17 +121,18 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
+    /// How far it has come.
+    fn place(&self) -> &'static str {
+        if self.is_ready() { "while the command ran" } else { "before the command could start" }
+    }
+
     /// What is to be said about a VM that has ended by itself.
     fn failure(&self) -> String {
-        let during = if self.is_ready() { "while the command ran" } else { "before the command could start" };
-        let (console, qemu) = (self.files.console(), self.files.qemu());
-        let said = |path| match tail(path) {
-            text if text.is_empty() => " nothing".to_owned(),
-            text => text,
-        };
-        let (kernel, emulator) = (said(&console), said(&qemu));
+        let said = |text: String| if text.is_empty() { " nothing".to_owned() } else { text };
+        let (console, place) = (self.files.console(), self.place());
+        let (qemu, kernel) = (said(tail(&self.files.qemu())), said(tail(&console)));
         let console = console.display();
-        format!("the VM has ended {during}; QEMU said:{emulator}\nthe kernel said, in {console}:{kernel}")
+        format!("the VM has ended {place}; QEMU said:{qemu}\nthe kernel said, in {console}:{kernel}")
     }
 }
 
