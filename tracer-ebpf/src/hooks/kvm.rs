@@ -7,7 +7,9 @@ use tracer_common::{
 };
 
 use crate::{
-    emit, globals, kernel, maps,
+    emit, globals,
+    hooks::account,
+    kernel, maps,
     threads::{self, Thread},
 };
 
@@ -83,6 +85,7 @@ pub fn posted(vcpu: u32) -> i32 {
 #[inline(always)]
 pub fn entered(vcpu: u64) -> i32 {
     let Some(thread) = running_vcpu() else { return 0 };
+    account::entered();
     left_at(thread, vcpu, 0);
     let own = thread.tid;
     let any = any_vcpu(thread);
@@ -103,6 +106,7 @@ pub fn entered(vcpu: u64) -> i32 {
 #[inline(always)]
 pub fn exited(first: u64, second: u64) -> i32 {
     let Some(thread) = running_vcpu() else { return 0 };
+    account::left_untold();
     left_at(thread, if first >> 63 == 1 { first } else { second }, emit::now());
     0
 }

@@ -74,6 +74,7 @@ mod tests {
             filter: String::new(),
             command: Vec::new(),
             drop_reasons: BTreeMap::new(),
+            exit_reasons: BTreeMap::new(),
         };
         let mut bytes = Vec::new();
         RecordWriter::create(&mut bytes, &header).unwrap().finish().unwrap();

@@ -48,6 +48,7 @@ pub(crate) fn empty() -> Report {
         exchanges,
         passages: Passages::default(),
         losses: Losses::default(),
+        bill: Vec::new(),
         cost: Cost::default(),
         warnings: Vec::new(),
     }

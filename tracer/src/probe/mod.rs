@@ -3,6 +3,7 @@
 //!
 //! With `source` the only module that names aya.
 
+mod bill;
 mod cost;
 mod targets;
 mod trial;
@@ -14,9 +15,11 @@ use aya::{
     maps::{Array, MapData, RingBuf},
     programs::{BtfTracePoint, RawTracePoint, links::FdLink},
 };
+pub use bill::ExitMeter;
 pub use cost::CostMeter;
 pub use targets::Targets;
 use tracer_common::{
+    account::ExitRecord,
     config::{Offsets, Settings},
     event::ABI_VERSION,
     filter::Clause,
@@ -45,6 +48,8 @@ pub struct Setup {
     pub ring_bytes: u32,
     /// Devices, threads, descriptors.
     pub targets: Targets,
+    /// Where the records of KVM's exits have the reason; all 0 where they are not read.
+    pub exit_record: ExitRecord,
 }
 
 /// What the programs say of themselves.
@@ -61,6 +66,7 @@ impl Diagnostics {
 pub struct Probe {
     ebpf: Ebpf,
     xdp_links: Vec<FdLink>,
+    exits_told: bool,
     /// What could not be done, one sentence each.
     pub notes: Vec<String>,
 }
@@ -77,14 +83,17 @@ impl Probe {
             // Its name carries the version: an object that writes other records lacks it and does not load.
             .override_global(aya_log::LEVEL, &setup.log_level, true)
             .override_global("VMHOP_ABI_2", &ABI_VERSION, true)
+            .override_global("EXIT_RECORD", &setup.exit_record, true)
             .map_max_entries("EVENTS", setup.ring_bytes)
+            .map_max_entries("ACCOUNTS", setup.targets.vcpus().len().max(1) as u32)
             .load(OBJECT)
             .context("failed to create the BPF maps: is this user root, and is BPF allowed here?")?;
         write_filter(&mut ebpf, &setup.clauses)?;
         setup.targets.write(&mut ebpf)?;
-        let mut probe = Probe { ebpf, xdp_links: Vec::new(), notes: Vec::new() };
+        let mut probe = Probe { ebpf, xdp_links: Vec::new(), exits_told: true, notes: Vec::new() };
         probe.attach_all(plan)?;
         probe.attach_xdp(plan, &setup.targets);
+        probe.attach_bill(setup);
         Ok(probe)
     }
 
@@ -133,6 +142,24 @@ impl Probe {
             plan.without_xdp();
         }
         self.xdp_links = outcome.links;
+    }
+
+    /// Without it nothing tells that a vCPU left its guest, so no accounts are opened.
+    fn attach_bill(&mut self, setup: &Setup) {
+        if setup.exit_record == ExitRecord::default() || setup.targets.vcpus().is_empty() {
+            return;
+        }
+        if let Err(error) = bill::attach(&mut self.ebpf) {
+            self.notes.push(format!("exits of vCPUs are not counted: {error:#}"));
+            self.exits_told = false;
+        }
+    }
+
+    /// Opens the accounts of vCPUs on KVM; none where there are no such vCPUs, or nothing that could keep them.
+    pub fn exit_meter(&mut self, targets: &Targets) -> Result<Option<ExitMeter>> {
+        let threads = targets.vcpus();
+        let kept = self.exits_told && !threads.is_empty();
+        kept.then(|| ExitMeter::open(&mut self.ebpf, &threads)).transpose()
     }
 
     /// The ring buffer that the programs write to; can be taken once.

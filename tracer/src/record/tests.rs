@@ -41,6 +41,7 @@ fn header() -> Header {
         filter: "icmp".to_owned(),
         command: vec!["ping".to_owned()],
         drop_reasons: BTreeMap::from([(2, "NOT_SPECIFIED".to_owned())]),
+        exit_reasons: BTreeMap::from([(1, BTreeMap::from([(12, "HLT".to_owned())]))]),
     }
 }
 
