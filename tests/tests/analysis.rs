@@ -20,6 +20,7 @@ fn header(vms: usize, served: &[Hop]) -> Header {
         hop: hop.name().to_owned(),
         hooks: if served.contains(hop) { vec!["xdp".to_owned()] } else { Vec::new() },
         unserved: None,
+        choices: Vec::new(),
     };
     let slot =
         |slot| DeviceSlot { slot, role: "tap".to_owned(), vm: "vm0".to_owned(), device: world::device(slot) };
@@ -41,6 +42,7 @@ fn header(vms: usize, served: &[Hop]) -> Header {
         command: Vec::new(),
         drop_reasons: BTreeMap::new(),
         exit_reasons: BTreeMap::new(),
+        user_hops: Vec::new(),
     }
 }
 

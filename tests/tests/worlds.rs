@@ -115,7 +115,7 @@ proptest! {
         xdp in any::<bool>(),
     ) {
         let limits = Limits { open, ..Limits::default() };
-        let mut correlator = correlator(vms, limits, Options { waits_for_vcpu, xdp });
+        let mut correlator = correlator(vms, limits, Options { waits_for_vcpu, irqs: waits_for_vcpu, xdp });
         let mut exchanger = Exchanger::default();
         let (mut passages, mut stamps) = (0, 0);
         for event in &events {

@@ -91,6 +91,11 @@ pub struct RecordArgs {
     /// How XDP programs are used on taps and NICs; a program that is on a device already is never replaced
     #[arg(long, value_enum, value_name = "MODE", default_value_t = XdpMode::Auto)]
     pub xdp: XdpMode,
+    /// Hook that is to serve a hop, instead of the one chosen: tap.write=raw_tp:sys_enter; may be repeated
+    ///
+    /// `vmhop doctor` shows the choice for each hop, and what was passed over.
+    #[arg(long = "hook", value_name = "HOP=HOOK")]
+    pub hooks: Vec<String>,
     /// Size of the ring between the kernel and vmhop, a power of two: 4MiB, 256MiB
     ///
     /// Events that find it full are lost; the report counts them by hop. A busier host needs a larger one.

@@ -2,6 +2,7 @@
 //!
 //! Not in here: whether this host can record at all (`preflight`), which hooks are used (`plan`).
 
+mod hooks;
 mod output;
 mod select;
 mod size;
@@ -9,11 +10,14 @@ mod size;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use tracer_common::filter::Clause;
+use tracer_common::{
+    filter::Clause,
+    hop::{Hook, Hop},
+};
 
 use crate::{
     cli::RecordArgs,
-    plan::XdpMode,
+    plan::Wishes,
     preflight,
     topology::{Topology, Vm},
 };
@@ -31,8 +35,8 @@ pub struct RecordConfig {
     pub duration: Option<Duration>,
     /// Where to record to.
     pub output: PathBuf,
-    /// How XDP programs are used.
-    pub xdp: XdpMode,
+    /// What the user wants of the plan.
+    pub wishes: Wishes,
     /// Bytes of the ring buffer: a power of two and a multiple of the page.
     pub ring_bytes: u32,
     /// The command to run meanwhile, its arguments behind it; empty for none.
@@ -56,9 +60,21 @@ impl RecordConfig {
         let topology = Topology::discover()?;
         let mut vms = select::vms(&topology, &args.vms)?;
         select::use_nics(&mut vms, &args.nics)?;
-        let Typed { filter, duration, output, ring_bytes } = typed;
-        let (xdp, command, json) = (args.xdp, args.command.clone(), args.json);
-        Ok(RecordConfig { vms, topology, filter, duration, output, xdp, ring_bytes, command, json, verbose })
+        let Typed { filter, duration, output, ring_bytes, hooks } = typed;
+        let wishes = Wishes { xdp: args.xdp, hooks, user_hops: Vec::new() };
+        let (command, json) = (args.command.clone(), args.json);
+        Ok(RecordConfig {
+            vms,
+            topology,
+            filter,
+            duration,
+            output,
+            wishes,
+            ring_bytes,
+            command,
+            json,
+            verbose,
+        })
     }
 }
 
@@ -69,6 +85,7 @@ struct Typed {
     duration: Option<Duration>,
     output: PathBuf,
     ring_bytes: u32,
+    hooks: Vec<(Hop, Hook)>,
 }
 
 impl Typed {
@@ -77,6 +94,7 @@ impl Typed {
             filter: filter(args.filter.as_deref())?,
             duration: args.duration.as_deref().map(duration).transpose()?,
             ring_bytes: size::ring_bytes(&args.ring_size)?,
+            hooks: args.hooks.iter().map(|typed| hooks::wish(typed)).collect::<Result<_>>()?,
             output: output::choose(args.output.as_deref(), args.force)?,
         })
     }

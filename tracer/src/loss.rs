@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tracer_common::hop::{HOP_SLOTS, Hook, Hop};
+use tracer_common::hop::{Hook, Hop};
 
 use crate::{
     correlate::{End, Parts, Passage, Rule, Side},
+    per_hop::PerHop,
     report::Passages,
 };
 
@@ -23,11 +24,11 @@ pub type DropKey = (Hop, Option<u8>, u32);
 #[derive(Clone, Debug, Default)]
 pub struct LossBook {
     /// Stamps of passages with more than one hop.
-    pub matched: [u64; HOP_SLOTS],
+    pub matched: PerHop<u64>,
     /// Passages that must have gone by.
-    pub expected: [u64; HOP_SLOTS],
+    pub expected: PerHop<u64>,
     /// Of these, how many were seen there.
-    pub found: [u64; HOP_SLOTS],
+    pub found: PerHop<u64>,
     /// How events were joined.
     pub rules: BTreeMap<(u8, Rule), u64>,
     /// By which hook.
@@ -36,7 +37,7 @@ pub struct LossBook {
     pub drops: BTreeMap<DropKey, u64>,
     /// Counts of passages.
     pub passages: Passages,
-    served: [bool; HOP_SLOTS],
+    served: PerHop<bool>,
 }
 
 impl LossBook {

@@ -5,6 +5,7 @@ mod bill;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tracer_common::hop::Hop;
 
 pub use self::bill::{Bill, ExitReason, ExitUse, ThreadUse, VmUse};
 use crate::{
@@ -38,6 +39,23 @@ pub struct Header {
     /// This kernel's names of KVM's exit reasons, by instruction set (1 VMX, 2 SVM) and number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub exit_reasons: BTreeMap<u32, BTreeMap<u32, String>>,
+    /// Names of the user's own hops, in the order of their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user_hops: Vec<String>,
+}
+
+impl Header {
+    /// The hop of this name: of vmhop's own, or of the user's.
+    pub fn hop(&self, name: &str) -> Option<Hop> {
+        let user = self.user_hops.iter().position(|known| known == name);
+        user.and_then(Hop::user).or_else(|| Hop::from_name(name))
+    }
+
+    /// The name of a hop.
+    pub fn hop_name(&self, hop: Hop) -> String {
+        let user = hop.user_number().and_then(|number| self.user_hops.get(number));
+        user.map_or_else(|| hop.name().to_owned(), Clone::clone)
+    }
 }
 
 /// The machine that was traced.
@@ -77,6 +95,29 @@ pub struct PlannedHop {
     pub hooks: Vec<String>,
     /// Why none serves it, and what would help.
     pub unserved: Option<String>,
+    /// What was chosen in each case, and what was passed over for it. Since version 0.2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
+}
+
+/// What serves a hop in one case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// When, such as `guest on KVM`; empty for always.
+    pub case: String,
+    /// Hooks that serve it then.
+    pub hooks: Vec<String>,
+    /// Hooks that would have been better.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A hook that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// Its name.
+    pub hook: String,
+    /// Why not.
+    pub why: String,
 }
 
 /// What a recording says from time to time, and at its end.

@@ -4,13 +4,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
-    sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
 
 use anyhow::{Context as _, bail};
 
 use crate::{
+    interrupt,
     setup::{self, privileged},
     shell::{self, command, say, seconds, target, workspace},
 };
@@ -43,14 +43,6 @@ const SCENES: [Scene; 2] = [
     },
 ];
 
-/// Set by Ctrl-C. The command that is running gets the signal as well and ends; this process only notes it,
-/// so that it can take the lab down.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn note_interrupt(_signal: i32) {
-    INTERRUPTED.store(true, Ordering::SeqCst);
-}
-
 /// Shows vmhop at work.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
@@ -62,10 +54,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     shell::run(command(&["cargo", "build", "--package", "tracer"]).current_dir(workspace()))?;
     say(&format!("demo: building took {}", seconds(building.elapsed())));
     fs::create_dir_all(&args.out).with_context(|| format!("failed to make {}", args.out.display()))?;
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: the handler only stores to an atomic.
-        unsafe { libc::signal(signal, note_interrupt as *const () as libc::sighandler_t) };
-    }
+    // The command that is running gets the signal as well and ends; the lab is to be taken down first.
+    interrupt::catch();
     let lab = Lab::up()?;
     for scene in &SCENES {
         lab.show(scene, &args.out)?;
@@ -116,7 +106,7 @@ impl Lab {
 
     fn run(&self, words: &[&str]) -> anyhow::Result<()> {
         let done = shell::run(&mut self.command(words)?);
-        if INTERRUPTED.load(Ordering::SeqCst) {
+        if interrupt::noted().is_some() {
             bail!("interrupted");
         }
         done

@@ -1,11 +1,14 @@
-//! What cargo cannot do: preparing the machine, the demo, the whole test run. One file for each job.
+//! What cargo cannot do: preparing the machine, the demo, the whole test run, VMs with
+//! other kernels. One file for each job.
 //!
 //! This crate depends on no other of the workspace: it must build before the BPF toolchain exists.
 
 mod demo;
+mod interrupt;
 mod setup;
 mod shell;
 mod test;
+mod vm;
 
 use std::{
     io::{self, Write as _},
@@ -27,6 +30,9 @@ enum Job {
     Demo(demo::Args),
     /// Run everything that must pass: set-up, formatting, lints, all tests
     Test,
+    /// Run commands under other kernels, in VMs on this machine's own files
+    #[command(subcommand)]
+    Vm(vm::Job),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +40,7 @@ fn main() -> ExitCode {
         Job::Setup(args) => setup::run(&args),
         Job::Demo(args) => demo::run(&args),
         Job::Test => test::run(),
+        Job::Vm(job) => vm::run(job),
     };
     done.unwrap_or_else(|error| {
         // A closed standard error leaves nobody to tell.

@@ -24,10 +24,22 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
+/// The folder of vmhop's downloads; `vmhop lab` knows it by the same rule.
+pub fn cache() -> anyhow::Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    Ok(cache.or(home).context("neither XDG_CACHE_HOME nor HOME is set")?.join("vmhop"))
+}
+
 /// Prints a line to standard output.
 pub fn say(line: &str) {
     // A closed standard output is no reason to stop half-way.
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Prints a line to standard error, where standard output is somebody else's.
+pub fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The time in seconds, as it is shown everywhere.

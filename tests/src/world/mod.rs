@@ -143,7 +143,8 @@ pub fn vcpu_thread(vm: usize) -> u32 {
 impl World {
     /// A correlator for this world, as `analysis` would make it.
     pub fn correlator(&self, limits: Limits) -> Correlator {
-        let options = Options { waits_for_vcpu: self.recipe.vcpu, xdp: self.recipe.xdp.is_some() };
+        let options =
+            Options { waits_for_vcpu: self.recipe.vcpu, irqs: false, xdp: self.recipe.xdp.is_some() };
         correlator(self.recipe.vms, limits, options)
     }
 

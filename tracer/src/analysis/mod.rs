@@ -83,7 +83,7 @@ pub fn analyse_each(
 /// Hops that some hook serves.
 fn served_hops(header: &Header) -> Vec<Hop> {
     let served = header.plan.iter().filter(|planned| !planned.hooks.is_empty());
-    served.filter_map(|planned| Hop::from_name(&planned.hop)).collect()
+    served.filter_map(|planned| header.hop(&planned.hop)).collect()
 }
 
 fn correlator_for(header: &Header, served: &[Hop]) -> Correlator {
@@ -92,6 +92,7 @@ fn correlator_for(header: &Header, served: &[Hop]) -> Correlator {
     let threads = Threads::new(&header.topology, |netns, ifindex| slots.get(&(netns, ifindex)).copied());
     let options = Options {
         waits_for_vcpu: served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter)),
+        irqs: served.contains(&Hop::VmmIrq),
         xdp: header.plan.iter().any(|planned| planned.hooks.iter().any(|hook| hook == Hook::Xdp.name())),
     };
     Correlator::new(Limits::default(), threads, header.topology.vms.len(), options)

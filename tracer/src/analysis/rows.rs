@@ -24,14 +24,14 @@ use crate::{
 
 /// The report, its warnings still to come.
 pub(super) fn lay_out(header: &Header, books: &Books, correlator: &Correlator, complete: bool) -> Report {
-    let exchanges = exchanges(books);
+    let exchanges = exchanges(header, books);
     Report {
         schema: SCHEMA.to_owned(),
         host: header.host.clone(),
         recording: recording(header, books, complete),
         topology: header.topology.clone(),
         hops: header.plan.iter().filter_map(|planned| hop_row(planned, header, books, correlator)).collect(),
-        segments: segments(books),
+        segments: segments(header, books),
         layers: all_layers(books),
         cost: cost(books, exchanges.count),
         exchanges,
@@ -60,11 +60,24 @@ fn recording(header: &Header, books: &Books, complete: bool) -> Recording {
 /// Hops whose events carry no header, so that a filter could not be applied to them in the kernel: of those only
 /// what was joined to a frame that passed the filter counts as seen.
 fn is_unfiltered(hop: Hop) -> bool {
-    matches!(hop, Hop::VmmKick | Hop::VmmWake | Hop::TapWrite | Hop::NicDone | Hop::VmmRead | Hop::VmmReadEnd)
+    matches!(
+        hop,
+        Hop::VmmKick
+            | Hop::VmmRunnable
+            | Hop::VmmWake
+            | Hop::TapWrite
+            | Hop::BridgeIn
+            | Hop::BridgeOut
+            | Hop::IpIn
+            | Hop::IpOut
+            | Hop::NicDone
+            | Hop::VmmRead
+            | Hop::VmmReadEnd
+    ) || hop.user_number().is_some()
 }
 
 fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Correlator) -> Option<HopRow> {
-    let hop = Hop::from_name(&planned.hop)?;
+    let hop = header.hop(&planned.hop)?;
     let at = hop as usize;
     let loss = &books.loss;
     let matched = loss.matched[at];
@@ -96,10 +109,10 @@ fn serving_hook(planned: &PlannedHop, hop: Hop, books: &Books) -> String {
     most.or_else(|| planned.hooks.first().cloned()).unwrap_or_default()
 }
 
-fn segment_row(span: Span, stats: &Stats) -> SegmentRow {
+fn segment_row(header: &Header, span: Span, stats: &Stats) -> SegmentRow {
     SegmentRow {
-        from: span.from.name().to_owned(),
-        to: span.to.name().to_owned(),
+        from: header.hop_name(span.from),
+        to: header.hop_name(span.to),
         layer: span.layer().name().to_owned(),
         count: stats.count(),
         mean_ns: stats.mean_ns(),
@@ -112,10 +125,10 @@ fn segment_row(span: Span, stats: &Stats) -> SegmentRow {
 }
 
 /// All segments in the order of the way: out of the guest, the turns, into the guest.
-fn segments(books: &Books) -> Vec<SegmentRow> {
+fn segments(header: &Header, books: &Books) -> Vec<SegmentRow> {
     let mut spans: Vec<_> = books.latency.segments.iter().collect();
     spans.sort_by_key(|(span, _)| (span.turn, span.is_inward(), span.from.stage(), span.to.stage(), **span));
-    spans.into_iter().map(|(span, stats)| segment_row(*span, stats)).collect()
+    spans.into_iter().map(|(span, stats)| segment_row(header, *span, stats)).collect()
 }
 
 fn layer_rows(sums: &BTreeMap<Layer, u128>, exchanges: u64) -> Vec<LayerRow> {
@@ -141,7 +154,7 @@ fn residual(layers: &[LayerRow], count: u64) -> Option<f64> {
     (count > 0).then(|| unattributed.map_or(0.0, |row| row.mean_ns))
 }
 
-fn exchanges(books: &Books) -> Exchanges {
+fn exchanges(header: &Header, books: &Books) -> Exchanges {
     let totals = &books.latency.totals;
     Exchanges {
         count: totals.count(),
@@ -151,12 +164,12 @@ fn exchanges(books: &Books) -> Exchanges {
         p99_ns: totals.percentile_ns(99.0),
         max_ns: totals.max_ns(),
         residual_mean_ns: residual(&all_layers(books), totals.count()),
-        groups: groups(books),
+        groups: groups(header, books),
     }
 }
 
 /// The groups, and of kinds whose questions all stayed unanswered a row without figures.
-fn groups(books: &Books) -> Vec<Group> {
+fn groups(header: &Header, books: &Books) -> Vec<Group> {
     let mut keys: Vec<(ExchangeKind, Initiator)> = books.latency.groups.keys().copied().collect();
     for (kind, side) in books.exchanger.tallies.keys() {
         let initiator = initiator_of(*side);
@@ -168,7 +181,7 @@ fn groups(books: &Books) -> Vec<Group> {
     keys.dedup();
     let empty = GroupBook::default();
     let book = |key: &(ExchangeKind, Initiator)| books.latency.groups.get(key).unwrap_or(&empty);
-    keys.iter().map(|key| group(key.0, key.1, book(key), books)).collect()
+    keys.iter().map(|key| group(header, *key, book(key), books)).collect()
 }
 
 /// Who asked, as far as the asking side alone tells.
@@ -190,7 +203,12 @@ fn matches_side(initiator: Initiator, side: Side) -> bool {
     }
 }
 
-fn group(kind: ExchangeKind, initiator: Initiator, book: &GroupBook, books: &Books) -> Group {
+fn group(
+    header: &Header,
+    (kind, initiator): (ExchangeKind, Initiator),
+    book: &GroupBook,
+    books: &Books,
+) -> Group {
     let totals = &book.totals;
     let layers = layer_rows(&book.layer_sums(), totals.count());
     let tally = tally(kind, initiator, books);
@@ -208,7 +226,7 @@ fn group(kind: ExchangeKind, initiator: Initiator, book: &GroupBook, books: &Boo
         max_ns: totals.max_ns(),
         residual_mean_ns: residual(&layers, totals.count()),
         layers,
-        segments: book.ordered().into_iter().map(|(span, stats)| segment_row(span, stats)).collect(),
+        segments: book.ordered().into_iter().map(|(span, stats)| segment_row(header, span, stats)).collect(),
     }
 }
 

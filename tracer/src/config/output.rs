@@ -75,6 +75,7 @@ mod tests {
             command: Vec::new(),
             drop_reasons: BTreeMap::new(),
             exit_reasons: BTreeMap::new(),
+            user_hops: Vec::new(),
         };
         let mut bytes = Vec::new();
         RecordWriter::create(&mut bytes, &header).unwrap().finish().unwrap();

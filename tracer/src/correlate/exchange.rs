@@ -308,9 +308,10 @@ impl Exchanger {
         let idle = answer.stamps.iter().take_while(is_idle).count();
         let answered = &answer.stamps[idle..];
         let answered_ns = answered.first().map_or(u64::MAX, |stamp| stamp.time_ns);
-        // The driver may be done with a question only after its answer has come: that bounds nothing.
+        // The driver may be done with a question only after its answer has come, and a guest that polls may answer
+        // before the interrupt that was to tell it: that bounds nothing.
         let before = stamps.len();
-        stamps.retain(|stamp| stamp.hop != Hop::NicDone || stamp.time_ns <= answered_ns);
+        stamps.retain(|stamp| !may_be_overtaken(stamp.hop) || stamp.time_ns <= answered_ns);
         self.tally(kind, &question.passage).overtaken += u64::from(stamps.len() < before);
         if stamps.last().is_some_and(|last| last.time_ns > answered_ns) {
             // What began before the question was through answers another: one that was sent before, and not seen.
@@ -323,9 +324,14 @@ impl Exchanger {
     }
 }
 
-/// Time of a question's last hop on this host, the driver's being done with it aside.
+/// Hops behind those that a frame must have passed to be answered.
+fn may_be_overtaken(hop: Hop) -> bool {
+    matches!(hop, Hop::NicDone | Hop::VmmIrq | Hop::VcpuEnter)
+}
+
+/// Time of a question's last hop that it must have passed to be answered.
 fn last_before_done(stamps: &[Stamp]) -> u64 {
-    stamps.iter().rfind(|stamp| stamp.hop != Hop::NicDone).map_or(0, |stamp| stamp.time_ns)
+    stamps.iter().rfind(|stamp| !may_be_overtaken(stamp.hop)).map_or(0, |stamp| stamp.time_ns)
 }
 
 /// Whether the host dropped a frame before it was through. What is dropped behind the driver may be the far end

@@ -15,7 +15,7 @@ impl Correlator {
             if at_driver && open.passage.time_at(event.hop).is_some() && open.is_same(event) {
                 return;
             }
-            if open.passage.last_hop().stage() < event.hop.stage() && open.fits(event) {
+            if open.passage.goes_on_at(event.hop) && open.fits(event) {
                 open.passage.add(event, Rule::Pointer);
                 self.open.note_head(slot, event.head);
                 if event.hop == Hop::NicStack && event.kind == Some(Kind::Tcp) {
@@ -34,6 +34,19 @@ impl Correlator {
             return;
         }
         self.begin(event);
+    }
+
+    /// A frame passes the virtual network, by its address and buffer: the content was not read there. What is not
+    /// known goes by: the host's own frames pass bridges too.
+    pub(super) fn switched(&mut self, event: &Event) {
+        let Some(slot) = self.open.by_skb(event.skb) else {
+            self.branch(event);
+            return;
+        };
+        let Some(open) = self.open.get_mut(slot) else { return };
+        if open.passage.goes_on_at(event.hop) && open.has_buffer(event.head) {
+            open.passage.add(event, Rule::Pointer);
+        }
     }
 
     /// Ends the passage whose buffer now holds a frame that has just arrived.
@@ -86,7 +99,7 @@ impl Correlator {
         }
         // Ways part where the bridge hands on: what the original passed behind that, its copy did not.
         let parted = event.hop.stage().min(Hop::BridgeOut.stage());
-        let shared = |stamp: &&Stamp| stamp.hop.stage() < parted;
+        let shared = |stamp: &&Stamp| stamp.hop.stage() < parted || stamp.hop.user_number().is_some();
         let stamps: Vec<_> = open.passage.stamps.iter().filter(shared).copied().collect();
         if stamps.is_empty() {
             return false;

@@ -33,9 +33,8 @@ impl Correlator {
         if open.passage.time_at(Hop::VmmRead).is_some() {
             return;
         }
-        let wake = self.threads.wake_between(event.tid, ring_ns, event.time_ns);
+        open.passage.stamps.extend(self.threads.woken_between(event.tid, ring_ns, event.time_ns));
         self.threads.moved(event.tid);
-        open.passage.stamps.extend(wake);
         open.passage.add(event, Rule::Pointer);
         open.reader = event.tid;
     }
@@ -115,24 +114,33 @@ impl Correlator {
         }
     }
 
-    /// A vCPU runs: it takes what has been copied before.
+    /// A vCPU runs: it takes what has been copied before. KVM says which thread signalled it: then only what that
+    /// thread has copied and announced.
     pub(super) fn enter(&mut self, event: &Event) {
         // KVM's entries come without an end; the scheduler's have one.
-        if event.hook == Hook::SchedSwitch {
+        let scheduled = matches!(event.hook, Hook::SchedSwitch | Hook::RawSchedSwitch);
+        if scheduled {
             self.threads.vcpu_runs(event.tid, true);
         }
         let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
-        for &(slot, number) in &self.copied[vm] {
+        let signaller = event.seq;
+        let waiting = std::mem::take(&mut self.copied[vm]);
+        for (slot, number) in waiting {
             if !self.open.is(slot, number) {
                 continue;
             }
             let Some(open) = self.open.get_mut(slot) else { continue };
+            let irq = open.passage.last_hop() == Hop::VmmIrq;
+            if signaller != 0 && (open.reader != signaller || !irq) {
+                self.copied[vm].push((slot, number));
+                continue;
+            }
             let copied_ns = open.passage.stamps.last().map_or(0, |stamp| stamp.time_ns);
             if copied_ns + ENTER_WITHIN_NS >= event.time_ns {
                 open.passage.stamps.push(Stamp::of(event, Rule::Thread));
             }
+            self.close(slot, End::Done);
         }
-        self.guest_ran(vm);
     }
 
     /// The guest shows that it runs: what it was given before was taken, whether a vCPU's entry was seen or not.
@@ -149,10 +157,22 @@ impl Correlator {
         }
     }
 
+    /// Frames that the guest of a VM has taken. An interrupt that is still to come tells of a frame that was copied a
+    /// moment ago: the guest may have run for another reason.
     pub(super) fn guest_ran(&mut self, vm: usize) {
+        let now_ns = self.now_ns;
+        let announced = self.options.irqs && self.threads.is_on_kvm(vm);
         for (slot, number) in std::mem::take(&mut self.copied[vm]) {
-            if self.open.is(slot, number) {
-                self.close(slot, End::Done);
+            if !self.open.is(slot, number) {
+                continue;
+            }
+            let awaited = announced
+                && self.open.get(slot).and_then(|open| open.passage.stamps.last()).is_some_and(|last| {
+                    last.hop == Hop::VmmReadEnd && last.time_ns + ENTER_WITHIN_NS > now_ns
+                });
+            match awaited {
+                true => self.copied[vm].push((slot, number)),
+                false => self.close(slot, End::Done),
             }
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! # The rules, in their order
 //! 1. **pointer**: an event of an `sk_buff` address whose life is open belongs to that passage, if its hop
-//!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Otherwise
+//!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Hooks inside the
+//!    virtual network read no content: there the buffer must be the same. Otherwise
 //!    the address was recycled: the old passage ends there, unfinished. Only a driver sees a frame twice (it was
 //!    busy); whatever else comes again is another frame, however alike: frames that the host itself takes in
 //!    are freed out of sight, and their addresses come back within microseconds.
@@ -33,11 +34,11 @@ pub mod threads;
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
-use tracer_common::hop::{HOP_SLOTS, Hook, Hop};
+use tracer_common::hop::{Hook, Hop};
 
 pub use self::passage::{End, Parts, Passage, Rule, Side, Stamp};
 use self::{arriving::Arriving, open::OpenTable, order::Reorder, release::Release, threads::Threads};
-use crate::decode::Event;
+use crate::{decode::Event, per_hop::PerHop};
 
 /// Bounds of memory and patience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +67,9 @@ const CONTENT_WITHIN_NS: u64 = 1_000_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Events.
-    pub events: [u64; HOP_SLOTS],
+    pub events: PerHop<u64>,
     /// Events that could have belonged to more than one passage.
-    pub ambiguous: [u64; HOP_SLOTS],
+    pub ambiguous: PerHop<u64>,
 }
 
 /// What the plan of a recording means for its passages.
@@ -77,6 +78,8 @@ pub struct Options {
     /// `vmm.irq` or `vcpu.enter` is served, so that a passage is not over when the frame has been copied into the
     /// guest.
     pub waits_for_vcpu: bool,
+    /// `vmm.irq` is served: a frame copied into a guest on KVM is announced by one, unless the guest polls.
+    pub irqs: bool,
     /// XDP programs are in use.
     pub xdp: bool,
 }
@@ -145,13 +148,13 @@ impl Correlator {
         while let Some(event) = self.order.pop_any() {
             self.step(&event);
         }
+        self.now_ns = u64::MAX;
         for vm in 0..self.copied.len() {
             self.guest_ran(vm);
         }
         while let Some((slot, _)) = self.open.oldest() {
             self.close(slot, End::Unfinished);
         }
-        self.now_ns = u64::MAX;
     }
 
     /// Events that came too late to be put in order.
@@ -164,15 +167,13 @@ impl Correlator {
         self.expire();
         self.seen.events[event.hop as usize] += 1;
         match event.hop {
-            Hop::VmmKick => {
+            Hop::VmmKick | Hop::TapWrite => {
                 self.guest_of(event.tid);
                 self.threads.remember(event);
             }
-            Hop::TapWrite => {
-                self.guest_of(event.tid);
+            Hop::VmmRunnable | Hop::VmmWake | Hop::NicIrq | Hop::VhostNotify | Hop::VhostTransmit => {
                 self.threads.remember(event);
             }
-            Hop::VmmWake | Hop::NicIrq => self.threads.remember(event),
             Hop::VmmIrq => self.interrupt(event),
             Hop::VcpuEnter => self.enter(event),
             Hop::VcpuLeave => self.threads.vcpu_runs(event.tid, false),
@@ -180,6 +181,8 @@ impl Correlator {
             Hop::SkbDrop => self.dropped(event),
             Hop::NicDone => self.transmitted(event),
             Hop::VmmRead => self.read(event),
+            Hop::BridgeIn | Hop::BridgeOut | Hop::IpIn | Hop::IpOut => self.switched(event),
+            hop if hop.user_number().is_some() => self.switched(event),
             _ if event.hook == Hook::Xdp => self.sighted(event),
             _ => self.frame(event),
         }

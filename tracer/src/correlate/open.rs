@@ -92,6 +92,11 @@ impl Open {
         true
     }
 
+    /// Whether a buffer is the frame's, as far as it is known.
+    pub(super) fn has_buffer(&self, head: u64) -> bool {
+        head == 0 || self.passage.head == 0 || self.passage.head == head
+    }
+
     /// Whether the frame can be cut into segments: TCP with more payload than one segment holds.
     pub(super) fn is_super_frame(&self) -> bool {
         self.passage.kind == Some(Kind::Tcp) && self.passage.payload > 0
@@ -242,7 +247,7 @@ impl OpenTable {
         while let Some((slot, number, _)) =
             self.entered.pop_front_if(|(_, _, began_ns)| *began_ns < before_ns)
         {
-            let in_stack = |open: &Open| open.passage.last_hop().stage() < Hop::NicQueue.stage();
+            let in_stack = |open: &Open| open.passage.stage() < Hop::NicQueue.stage();
             if self.is(slot, number) && self.get(slot).is_some_and(in_stack) {
                 return Some(slot);
             }

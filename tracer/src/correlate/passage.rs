@@ -207,6 +207,20 @@ impl Passage {
         self.stamps.last().map_or(Hop::SkbFree, |stamp| stamp.hop)
     }
 
+    /// How far on its way it is ([`Hop::stage`]). Hops of the user's are somewhere between tap and NIC.
+    pub fn stage(&self) -> u8 {
+        let own = self.stamps.iter().rev().find(|stamp| stamp.hop.user_number().is_none());
+        own.map_or(0, |stamp| stamp.hop.stage())
+    }
+
+    /// Whether `hop` can be its next.
+    pub(super) fn goes_on_at(&self, hop: Hop) -> bool {
+        match hop.user_number() {
+            Some(_) => self.stage() < Hop::NicQueue.stage() && self.time_at(hop).is_none(),
+            None => self.stage() < hop.stage(),
+        }
+    }
+
     /// Time of the first hop, ns.
     pub fn start_ns(&self) -> u64 {
         self.stamps.first().map_or(0, |stamp| stamp.time_ns)

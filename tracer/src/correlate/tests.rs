@@ -45,7 +45,7 @@ fn vm(name: &str, tap: u32, first_tid: i32) -> Vm {
 fn correlator(limits: Limits) -> Correlator {
     let topology = Topology { vms: vec![vm("a", 100, 10), vm("b", 102, 20)] };
     let threads = Threads::new(&topology, |_, ifindex| Some((ifindex - 100) as u8));
-    Correlator::new(limits, threads, 2, Options { waits_for_vcpu: true, xdp: true })
+    Correlator::new(limits, threads, 2, Options { waits_for_vcpu: true, irqs: false, xdp: true })
 }
 
 /// An event of the skb at address `skb`, whose content is number `content`.

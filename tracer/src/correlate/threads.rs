@@ -4,7 +4,7 @@
 //! threads also wake for timers, and write frames that the filter leaves out.
 
 use rustc_hash::FxHashMap;
-use tracer_common::hop::Hop;
+use tracer_common::hop::{Hook, Hop};
 
 use crate::{
     correlate::passage::{Rule, Stamp},
@@ -19,12 +19,25 @@ struct Thread {
     vm: Option<usize>,
     /// Of a vCPU: whether it is known to run.
     runs: bool,
+    /// Last time it was told to run.
+    runnable: Option<Stamp>,
     /// Last time it got the CPU.
     wake: Option<Stamp>,
     /// Whether it moved a frame since then.
     moved_since_wake: bool,
-    /// A write to a tap that has not become a frame yet.
+    /// A write to a tap that has not become a frame yet; of vhost's, which hand over many frames at once, the last one.
     write: Option<Write>,
+    /// Of a vhost worker: whether it says which queue it serves, and the kick that made it.
+    queue_kick: Option<Option<Stamp>>,
+}
+
+/// Kicks of one VM that no frame has claimed.
+#[derive(Clone, Debug, Default)]
+struct Kicks {
+    /// The last one that was not for a vhost queue, or not yet known to be, with the vCPU's thread.
+    last: Option<(Stamp, u32)>,
+    /// By vhost queue: the first one since the worker last began on it.
+    by_queue: FxHashMap<u64, Stamp>,
 }
 
 /// A write to a tap, and what led to it.
@@ -35,12 +48,22 @@ struct Write {
     causes: Vec<Stamp>,
 }
 
+impl Thread {
+    /// When it was told to run, and when it got the CPU, as far as both lie between two times.
+    fn woken(&self, since_ns: u64, until_ns: u64) -> [Option<Stamp>; 2] {
+        let wake = self.wake.filter(|wake| since_ns <= wake.time_ns && wake.time_ns <= until_ns);
+        let Some(wake) = wake else { return [None; 2] };
+        let told = |told: &Stamp| since_ns <= told.time_ns && told.time_ns <= wake.time_ns;
+        [self.runnable.filter(told), Some(wake)]
+    }
+}
+
 /// Per-thread and per-VM memory.
 #[derive(Debug, Default)]
 pub struct Threads {
     threads: FxHashMap<u32, Thread>,
-    /// By VM: the last kick that no frame has claimed.
-    kicks: Vec<Option<Stamp>>,
+    /// By VM.
+    kicks: Vec<Kicks>,
     /// By CPU: the last NIC interrupt that no frame has claimed, with the NIC's slot.
     interrupts: FxHashMap<u16, (Stamp, Option<u8>)>,
     /// Slot of a tap → VM.
@@ -49,14 +72,17 @@ pub struct Threads {
     leaves_seen: bool,
     /// By VM: whether threads that run its guest are known.
     has_vcpus: Vec<bool>,
+    /// By VM: whether its guest runs on KVM.
+    kvm: Vec<bool>,
 }
 
 impl Threads {
     /// Threads and taps of the traced VMs. `slot_of` names a device's slot by namespace and index.
     pub fn new(topology: &Topology, slot_of: impl Fn(u32, u32) -> Option<u8>) -> Threads {
-        let mut threads = Threads { kicks: vec![None; topology.vms.len()], ..Threads::default() };
+        let mut threads = Threads { kicks: vec![Kicks::default(); topology.vms.len()], ..Threads::default() };
         for (vm, entry) in topology.vms.iter().enumerate() {
             let is_vcpu = |thread: &topology::Thread| matches!(thread.role, ThreadRole::Vcpu(_));
+            threads.kvm.push(entry.kvm);
             threads.has_vcpus.push(entry.threads.iter().any(is_vcpu));
             let moves_frames = |role: ThreadRole| role != ThreadRole::Other;
             for thread in entry.threads.iter().filter(|thread| moves_frames(thread.role)) {
@@ -74,6 +100,11 @@ impl Threads {
     /// Whether a frame copied into this VM's guest can be seen to be taken by a vCPU.
     pub fn has_vcpus(&self, vm: usize) -> bool {
         self.has_vcpus.get(vm).copied().unwrap_or_default()
+    }
+
+    /// Whether this VM's guest runs on KVM, which announces frames by interrupts that can be seen.
+    pub fn is_on_kvm(&self, vm: usize) -> bool {
+        self.kvm.get(vm).copied().unwrap_or_default()
     }
 
     /// Notes that a vCPU starts or stops running.
@@ -105,9 +136,12 @@ impl Threads {
         match event.hop {
             Hop::VmmKick => {
                 if let Some(vm) = self.vm_of_thread(event.tid) {
-                    self.kicks[vm] = Some(stamp);
+                    self.kicks[vm].last = Some((stamp, event.tid));
                 }
             }
+            Hop::VhostNotify => self.notify(event),
+            Hop::VhostTransmit => self.transmit(event),
+            Hop::VmmRunnable => self.threads.entry(event.tid).or_default().runnable = Some(stamp),
             Hop::VmmWake => {
                 let thread = self.threads.entry(event.tid).or_default();
                 (thread.wake, thread.moved_since_wake) = (Some(stamp), false);
@@ -124,17 +158,40 @@ impl Threads {
         }
     }
 
-    /// Takes what led to a write that begins now: the wake and the kick, where it is the first since. Later writes
-    /// of the same run found their frames by looking, not by being told.
+    /// The vCPU's last kick reaches a queue of vhost: from now on it is that queue's. The first one since the worker
+    /// last began there is what makes it begin again.
+    fn notify(&mut self, event: &Event) {
+        let Some(vm) = self.vm_of_thread(event.tid) else { return };
+        let kicks = &mut self.kicks[vm];
+        if let Some((stamp, _)) = kicks.last.take_if(|(_, tid)| *tid == event.tid) {
+            kicks.by_queue.entry(event.digest).or_insert(stamp);
+        }
+    }
+
+    /// A vhost worker begins to take frames from a queue.
+    fn transmit(&mut self, event: &Event) {
+        let vm = self.vm_of_thread(event.tid);
+        let kick = vm.and_then(|vm| self.kicks[vm].by_queue.remove(&event.digest));
+        self.threads.entry(event.tid).or_default().queue_kick = Some(kick);
+    }
+
+    /// Takes what led to a write that begins now: the kick, and, where it is the first since, what set the thread
+    /// running. Later writes of the same run found their frames by looking, not by being told.
     fn causes_of_write(&mut self, tid: u32, time_ns: u64) -> Vec<Stamp> {
         let Some(thread) = self.threads.get_mut(&tid) else { return Vec::new() };
         let first = !std::mem::replace(&mut thread.moved_since_wake, true);
-        let wake = thread.wake.filter(|wake| first && wake.time_ns <= time_ns);
-        let kick = thread.vm.and_then(|vm| self.kicks.get_mut(vm));
-        let kick = kick.and_then(|kick| kick.take_if(|kick| kick.time_ns <= time_ns));
+        let kick = match &mut thread.queue_kick {
+            Some(kick) => kick.take(),
+            None => {
+                let kicks = thread.vm.and_then(|vm| self.kicks.get_mut(vm));
+                let last = kicks.and_then(|kicks| kicks.last.take_if(|(kick, _)| kick.time_ns <= time_ns));
+                last.map(|(kick, _)| kick)
+            }
+        };
         // A kick that found the thread running already was not what woke it.
-        let wake = wake.filter(|wake| kick.is_none_or(|kick| kick.time_ns <= wake.time_ns));
-        kick.into_iter().chain(wake).collect()
+        let since_ns = kick.map_or(0, |kick| kick.time_ns);
+        let woken = if first { thread.woken(since_ns, time_ns) } else { [None; 2] };
+        kick.into_iter().chain(woken.into_iter().flatten()).collect()
     }
 
     /// Claims what led to a frame that enters at a tap: its write, with the wake and the kick before that. The frame
@@ -146,11 +203,16 @@ impl Threads {
             self.causes_of_write(birth.tid, birth.time_ns);
             return Vec::new();
         };
-        if write.slot != birth.device || write.stamp.time_ns > seen_ns {
+        // The descriptor of a system call tells the tap; other hooks are in the thread that takes the frame in at once.
+        let other_tap = write.slot.is_some() && write.slot != birth.device;
+        if other_tap || write.stamp.time_ns > seen_ns {
             return Vec::new();
         }
         let mut stamps = write.causes;
         stamps.push(write.stamp);
+        if matches!(write.stamp.hook, Hook::TunSendmsg | Hook::TapSendmsg) {
+            thread.write = Some(Write { causes: Vec::new(), ..write });
+        }
         stamps
     }
 
@@ -161,10 +223,10 @@ impl Threads {
         }
     }
 
-    /// The wake of the thread that reads a frame, if it came after the frame was in the ring.
-    pub fn wake_between(&self, tid: u32, ring_ns: u64, read_ns: u64) -> Option<Stamp> {
-        let wake = self.threads.get(&tid)?.wake?;
-        (ring_ns < wake.time_ns && wake.time_ns <= read_ns).then_some(wake)
+    /// What set the thread running that reads a frame, if it came after the frame was in the ring.
+    pub fn woken_between(&self, tid: u32, ring_ns: u64, read_ns: u64) -> impl Iterator<Item = Stamp> {
+        let woken = self.threads.get(&tid).map_or([None; 2], |thread| thread.woken(ring_ns, read_ns));
+        woken.into_iter().flatten()
     }
 
     /// Claims the interrupt that announced a frame: the last one of that NIC on this CPU, for the first frame

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::{
     doctor::{Diagnosis, HopState},
     preflight::Check,
-    recording::Host,
+    recording::{Choice, Host},
     topology::printable,
 };
 
@@ -52,14 +52,33 @@ fn write_checks(checks: &[Check], out: &mut dyn Write) -> io::Result<()> {
 fn write_hops(hops: &[HopState], out: &mut dyn Write) -> io::Result<()> {
     let name_width = width(hops.iter().map(|hop| hop.hop.as_str()));
     let describe_width = width(hops.iter().map(|hop| hop.describe.as_str()));
-    for HopState { hop, describe, hooks, unserved } in hops {
-        let served = match unserved {
-            Some(reason) => format!("- {reason}"),
-            None => hooks.join(", "),
-        };
-        writeln!(out, "  {hop:name_width$}  {describe:describe_width$}  {served}")?;
+    for HopState { hop, describe, hooks, unserved, choices } in hops {
+        let mut lines = lines_of(choices);
+        if let Some(reason) = unserved {
+            lines = vec![format!("- {reason}")];
+        } else if lines.is_empty() {
+            lines = vec![hooks.join(", ")];
+        }
+        let mut label = format!("{hop:name_width$}  {describe:describe_width$}");
+        for line in lines {
+            writeln!(out, "  {label}  {line}")?;
+            label = " ".repeat(label.chars().count());
+        }
     }
     Ok(())
+}
+
+/// What serves a hop in each case, with what was passed over for it and why.
+fn lines_of(choices: &[Choice]) -> Vec<String> {
+    let line = |Choice { case, hooks, passed_over }: &Choice| {
+        let case = if case.is_empty() { String::new() } else { format!("{case}: ") };
+        let served = if hooks.is_empty() { "-".to_owned() } else { hooks.join(", ") };
+        let over: Vec<_> =
+            passed_over.iter().map(|over| format!("not {}: {}", over.hook, over.why)).collect();
+        let over = if over.is_empty() { String::new() } else { format!(" ({})", over.join("; ")) };
+        format!("{case}{served}{over}")
+    };
+    choices.iter().map(line).collect()
 }
 
 fn width<'a>(words: impl Iterator<Item = &'a str>) -> usize {
@@ -88,6 +107,7 @@ mod tests {
             describe: describe.to_owned(),
             hooks: hook.map(str::to_owned).into_iter().collect(),
             unserved: hook.is_none().then(|| "nothing sees it".to_owned()),
+            choices: Vec::new(),
         };
         let host = Host {
             name: "host".to_owned(),

@@ -1,4 +1,4 @@
-//! Starting the guest and waiting for its first word, which comes over a virtio-serial port: waiting over the
+//! Starting the guests and waiting for their first words, which come over virtio-serial ports: waiting over the
 //! network would leave traces in what is measured next. Whether KVM works is learned by trying it.
 
 use std::{
@@ -8,13 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::{
     client::Client,
     interrupts::Interrupts,
     kernel::Kernel,
-    layout::{Lab, RUN_DIR},
+    layout::{Guest, Lab, RUN_DIR},
     qemu::{self, Accel, Machine},
     state::{Process, State},
     up::AccelChoice,
@@ -22,9 +22,12 @@ use super::{
 
 /// How long a guest may take to start under emulation on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How long under KVM, where it takes 2 s, and how long until its kernel has said a first word.
+/// How long under KVM, where it takes 2 s, before emulation is tried instead, and how long until its kernel has
+/// said a first word.
 const KVM_PATIENCE: Duration = Duration::from_secs(30);
 const KVM_FIRST_WORD: Duration = Duration::from_secs(4);
+/// How much slower a machine is that is emulated itself: KVM in it takes 17 s.
+const EMULATED_MACHINE: u32 = 6;
 
 /// The user's Ctrl-C.
 #[derive(Debug, thiserror::Error)]
@@ -62,61 +65,142 @@ pub(crate) fn falls_back(accel: Accel, choice: AccelChoice, error: &anyhow::Erro
     accel == Accel::Kvm && choice == AccelChoice::Auto && !error.is::<Interrupted>()
 }
 
-/// Starts the guest and waits until it says that it is ready; ends it if it does not.
+/// How long a guest may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limits {
+    /// Until its kernel writes anything, where that tells whether it runs at all.
+    first_word: Option<Duration>,
+    ready: Duration,
+}
+
+impl Limits {
+    /// Guests that start side by side share the processors.
+    fn new(accel: Accel, choice: AccelChoice, guests: u8, emulated: bool) -> Self {
+        let factor = u32::from(guests) * if emulated { EMULATED_MACHINE } else { 1 };
+        match (accel, choice) {
+            (Accel::Kvm, AccelChoice::Auto) => {
+                Self { first_word: Some(KVM_FIRST_WORD * factor), ready: KVM_PATIENCE * factor }
+            }
+            // Nothing else will be tried, so there is no hurry.
+            (Accel::Kvm | Accel::Tcg, _) => Self { first_word: None, ready: PATIENCE * factor },
+        }
+    }
+}
+
+/// Whether this machine's own processor is emulated, by the name that QEMU gives it.
+fn machine_is_emulated() -> bool {
+    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("QEMU TCG CPU"))
+}
+
+/// A guest on its way.
+struct Booting<'a> {
+    guest: Guest<'a>,
+    qemu: Child,
+    client: Option<Client>,
+    ready: bool,
+}
+
+/// Starts the guests and waits until each says that it is ready; ends them all if one does not.
 pub(crate) fn start(
     lab: &Lab,
     kernel: &Kernel,
-    machine: Machine,
+    (accel, choice): (Accel, AccelChoice),
     state: &mut State,
     interrupts: &Interrupts,
 ) -> anyhow::Result<()> {
-    // What an attempt before this one left behind would be taken for this one's first word.
-    let _ = fs::remove_file(lab.console_log());
-    let mut child = qemu::start(lab, kernel, machine)?;
-    state.accel = machine.accel;
-    state.qemu = Process::find(child.id() as i32);
-    state.save(lab)?;
-    let ready = await_ready(lab, machine.accel, &mut child, interrupts);
+    let limits = Limits::new(accel, choice, state.spec.guests, machine_is_emulated());
+    let mut guests = Vec::new();
+    state.accel = accel;
+    let started = launch(lab, kernel, state, &mut guests);
+    let ready = started.and_then(|()| await_ready(&mut guests, limits, interrupts));
     if ready.is_err() {
-        // It may have ended by itself, and then there is nothing to end.
-        let _ = child.kill();
-        let _ = child.wait();
-        state.qemu = None;
+        for Booting { qemu, .. } in &mut guests {
+            // It may have ended by itself, and then there is nothing to end.
+            let _ = qemu.kill();
+            let _ = qemu.wait();
+        }
+        state.qemus.clear();
     }
     ready
 }
 
-fn await_ready(lab: &Lab, accel: Accel, qemu: &mut Child, interrupts: &Interrupts) -> anyhow::Result<()> {
+fn launch<'a>(
+    lab: &'a Lab,
+    kernel: &Kernel,
+    state: &mut State,
+    guests: &mut Vec<Booting<'a>>,
+) -> anyhow::Result<()> {
+    for guest in (1..=state.spec.guests).map(|number| lab.guest(number)) {
+        // What an attempt before this one left behind would be taken for this one's first word.
+        let _ = fs::remove_file(guest.console_log());
+        let qemu = qemu::start(kernel, Machine { guest, spec: &state.spec, accel: state.accel })?;
+        state.qemus.extend(Process::find(qemu.id() as i32));
+        guests.push(Booting { guest, qemu, client: None, ready: false });
+        state.save(lab)?;
+    }
+    Ok(())
+}
+
+fn await_ready(guests: &mut [Booting<'_>], limits: Limits, interrupts: &Interrupts) -> anyhow::Result<()> {
     let started = Instant::now();
-    let mut client: Option<Client> = None;
-    loop {
-        if let Some(status) = qemu.try_wait().context("failed to look after QEMU")? {
-            bail!("QEMU ended ({status}) before the guest was ready");
-        }
+    while guests.iter().any(|guest| !guest.ready) {
         if let Some(signal) = interrupts.next() {
             return Err(Interrupted(signal.as_str()).into());
         }
-        // Until QEMU listens there is nothing to connect to; its end is noticed above.
-        if let Some(client) = &mut client {
-            if client.hears_ready(Duration::from_millis(50)).unwrap_or(false) {
-                return Ok(());
+        for guest in guests.iter_mut().filter(|guest| !guest.ready) {
+            let vm = || format!("VM {} does not start", guest.guest.vm());
+            if let Some(status) = guest.qemu.try_wait().context("failed to look after QEMU")? {
+                return Err(anyhow!("QEMU ended ({status}) before the guest was ready").context(vm()));
             }
+            overdue(guest.guest, started.elapsed(), limits).with_context(vm)?;
+            guest.listen();
+        }
+    }
+    Ok(())
+}
+
+/// Fails when a guest that is not ready has taken too long.
+fn overdue(guest: Guest<'_>, elapsed: Duration, limits: Limits) -> anyhow::Result<()> {
+    if let Some(limit) = limits.first_word.filter(|limit| elapsed > *limit && is_silent(guest)) {
+        bail!("the guest's kernel has said nothing within {} s", limit.as_secs());
+    }
+    if elapsed > limits.ready {
+        bail!("the guest was not ready within {} s", limits.ready.as_secs());
+    }
+    Ok(())
+}
+
+impl Booting<'_> {
+    /// Listens for the first word, for a moment.
+    fn listen(&mut self) {
+        // Until QEMU listens there is nothing to connect to; the caller notices its end.
+        if let Some(client) = &mut self.client {
+            self.ready = client.hears_ready(Duration::from_millis(50)).unwrap_or(false);
         } else {
-            client = Client::try_connect(lab, 0).unwrap_or(None);
-            client.iter_mut().for_each(Client::say_hello);
+            self.client = Client::try_connect(self.guest, 0).unwrap_or(None);
+            self.client.iter_mut().for_each(Client::say_hello);
             std::thread::sleep(Duration::from_millis(20));
-        }
-        let elapsed = started.elapsed();
-        if accel == Accel::Kvm && elapsed > KVM_FIRST_WORD && is_silent(lab) {
-            bail!("the guest's kernel has said nothing within {} s", KVM_FIRST_WORD.as_secs());
-        }
-        let patience = if accel == Accel::Kvm { KVM_PATIENCE } else { PATIENCE };
-        if elapsed > patience {
-            bail!("the guest was not ready within {} s", patience.as_secs());
         }
     }
 }
 
-fn is_silent(lab: &Lab) -> bool {
-    fs::metadata(lab.console_log()).is_ok_and(|log| log.len() == 0)
+fn is_silent(guest: Guest<'_>) -> bool {
+    fs::metadata(guest.console_log()).is_ok_and(|log| log.len() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_there_is_something_else_to_try_is_the_wait_short() {
+        let limits = |accel, choice| Limits::new(accel, choice, 1, false);
+        let auto = limits(Accel::Kvm, AccelChoice::Auto);
+        assert_eq!((auto.first_word, auto.ready), (Some(KVM_FIRST_WORD), KVM_PATIENCE));
+        for (accel, choice) in [(Accel::Kvm, AccelChoice::Kvm), (Accel::Tcg, AccelChoice::Auto)] {
+            assert_eq!(limits(accel, choice), Limits { first_word: None, ready: PATIENCE });
+        }
+        let slow = Limits::new(Accel::Kvm, AccelChoice::Auto, 2, true);
+        assert_eq!(slow.first_word, Some(KVM_FIRST_WORD * 12));
+    }
 }

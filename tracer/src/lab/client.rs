@@ -19,7 +19,7 @@ use nix::{
 
 use super::{
     interrupts::Interrupts,
-    layout::{GUEST_PORTS, Lab},
+    layout::{GUEST_PORTS, Guest},
     tools::progress,
     wire::{self, Decoder, Frame, Kind},
 };
@@ -39,32 +39,31 @@ pub(crate) struct Client {
 
 impl Client {
     /// Takes the first free port, or waits for one.
-    pub(crate) fn connect(lab: &Lab) -> anyhow::Result<Self> {
+    pub(crate) fn connect(guest: Guest<'_>) -> anyhow::Result<Self> {
         for port in 0..GUEST_PORTS {
-            if let Some(client) = Self::try_connect(lab, port)? {
+            if let Some(client) = Self::try_connect(guest, port)? {
                 return Ok(client);
             }
         }
         progress(&format!("all {GUEST_PORTS} ports of the guest are in use, waiting for one"));
-        let lock = Flock::lock(lock_file(lab, 0)?, FlockArg::LockExclusive);
+        let lock = Flock::lock(lock_file(guest, 0)?, FlockArg::LockExclusive);
         let lock = lock.map_err(|(_, error)| error).context("failed to wait for a guest port")?;
-        Self::open(lab, 0, lock)
+        Self::open(guest, 0, lock)
     }
 
     /// Takes this port unless it is in use.
-    pub(crate) fn try_connect(lab: &Lab, port: usize) -> anyhow::Result<Option<Self>> {
-        match Flock::lock(lock_file(lab, port)?, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Self::open(lab, port, lock).map(Some),
+    pub(crate) fn try_connect(guest: Guest<'_>, port: usize) -> anyhow::Result<Option<Self>> {
+        match Flock::lock(lock_file(guest, port)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Self::open(guest, port, lock).map(Some),
             Err((_, nix::Error::EWOULDBLOCK)) => Ok(None),
             Err((_, error)) => Err(error).with_context(|| format!("failed to lock guest port {port}")),
         }
     }
 
-    fn open(lab: &Lab, port: usize, lock: Flock<File>) -> anyhow::Result<Self> {
-        let path = lab.port_socket(port);
-        let stream = UnixStream::connect(&path).with_context(|| {
-            format!("failed to reach the guest of lab {} at {}", lab.name(), path.display())
-        })?;
+    fn open(guest: Guest<'_>, port: usize, lock: Flock<File>) -> anyhow::Result<Self> {
+        let path = guest.port_socket(port);
+        let stream = UnixStream::connect(&path)
+            .with_context(|| format!("failed to reach VM {} at {}", guest.vm(), path.display()))?;
         stream.set_nonblocking(true)?;
         let time = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
         let session = time ^ (u64::from(std::process::id()) << 32);
@@ -218,7 +217,7 @@ fn wait(fds: &mut [PollFd<'_>], patience: Option<Duration>) -> anyhow::Result<()
     }
 }
 
-fn lock_file(lab: &Lab, port: usize) -> anyhow::Result<File> {
-    let path = lab.port_lock(port);
+fn lock_file(guest: Guest<'_>, port: usize) -> anyhow::Result<File> {
+    let path = guest.port_lock(port);
     File::create(&path).with_context(|| format!("failed to open {}", path.display()))
 }

@@ -11,7 +11,14 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{layout::Lab, lock, netns, state::State, status, tools};
+use super::{
+    layout::Lab,
+    lock, netns,
+    network::cable,
+    state::State,
+    status,
+    tools::{self, progress},
+};
 
 /// Which lab to remove.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,7 +52,17 @@ pub(crate) fn run(args: &DownArgs, out: &mut dyn Write) -> anyhow::Result<ExitCo
 /// Removes all there is of `lab` and lists it.
 pub(crate) fn remove(lab: &Lab) -> anyhow::Result<Vec<String>> {
     let mut removed = Vec::new();
-    end_processes(lab, &mut removed)?;
+    let state = State::load(lab)?;
+    end_processes(lab, state.as_ref(), &mut removed)?;
+    if let Some(wire) = state.and_then(|state| state.spec.wire) {
+        match cable::take_back(lab, &wire) {
+            Ok(back) => {
+                removed.extend(back.into_iter().map(|device| format!("device {device} (given back)")))
+            }
+            // The namespace goes all the same, and hardware finds its way back by itself.
+            Err(error) => progress(&format!("{error:#}")),
+        }
+    }
     for namespace in lab.namespaces() {
         if netns::exists(&namespace) {
             // Deletes as well what a crash left of one: a name without a namespace.
@@ -62,13 +79,13 @@ pub(crate) fn remove(lab: &Lab) -> anyhow::Result<Vec<String>> {
     Ok(removed)
 }
 
-fn end_processes(lab: &Lab, removed: &mut Vec<String>) -> anyhow::Result<()> {
-    let state = State::load(lab)?;
-    let (qemu, httpd) = state.map_or((None, None), |state| (state.qemu, state.peer_httpd));
-    for (what, process) in [("QEMU", qemu), ("the peer's HTTP server", httpd)] {
-        if let Some(process) = process.filter(|process| process.end()) {
-            removed.push(format!("{what} (pid {})", process.pid));
-        }
+fn end_processes(lab: &Lab, state: Option<&State>, removed: &mut Vec<String>) -> anyhow::Result<()> {
+    let qemus = state.iter().flat_map(|state| &state.qemus).map(|process| ("QEMU", *process));
+    let helpers = state.iter().flat_map(|state| &state.helpers);
+    let known = qemus.chain(helpers.map(|helper| (helper.name.as_str(), helper.process)));
+    for (what, process) in known.filter(|(_, process)| process.alive()) {
+        process.end();
+        removed.push(format!("{what} (pid {})", process.pid));
     }
     // Those that `lab exec` or the user started there, and a QEMU that was never recorded. Ending one may
     // start another, as an HTTP server does for each request, so this looks again until there is none.

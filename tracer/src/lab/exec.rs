@@ -9,17 +9,40 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
-use super::{client::Client, layout::Lab, netns, status};
+use super::{
+    client::Client,
+    layout::{Guest, Lab},
+    netns, status,
+};
 
 /// Where a command can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Place {
     /// In the VM; over a serial port, so that it causes no network traffic
     Guest,
+    /// In the second VM, of a lab with `--guests 2` or more
+    Guest2,
+    /// In the third
+    Guest3,
+    /// In the fourth
+    Guest4,
     /// In the network namespace at the other end of the wire
     Peer,
-    /// In the network namespace that has the bridge, the tap and the NIC
+    /// In the network namespace that has the taps, the NIC, and what is between them
     Host,
+}
+
+impl Place {
+    /// The number of the guest, if it is one.
+    fn guest(self) -> Option<u8> {
+        match self {
+            Self::Guest => Some(1),
+            Self::Guest2 => Some(2),
+            Self::Guest3 => Some(3),
+            Self::Guest4 => Some(4),
+            Self::Peer | Self::Host => None,
+        }
+    }
 }
 
 /// What to run, and where.
@@ -41,22 +64,27 @@ pub struct ExecArgs {
 
 pub(crate) fn run(args: &ExecArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let lab = Lab::new(&args.name)?;
-    let namespace = match args.place {
-        Place::Guest => {
-            if !lab.port_socket(0).exists() {
-                bail!(not_up(&lab));
-            }
-            let client = Client::connect(&lab).with_context(|| remedy(&lab))?;
-            return client.run(&args.command, args.stdin, out).map(ExitCode::from);
-        }
-        Place::Peer => lab.peer_ns(),
-        Place::Host => lab.host_ns(),
-    };
+    if let Some(guest) = args.place.guest() {
+        return in_guest(lab.guest(guest), args, out);
+    }
+    let namespace = if args.place == Place::Peer { lab.peer_ns() } else { lab.host_ns() };
     if !netns::exists(&namespace) {
         bail!(not_up(&lab));
     }
     out.flush()?;
     replace(&namespace, args)
+}
+
+fn in_guest(guest: Guest<'_>, args: &ExecArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let lab = guest.lab;
+    if !guest.port_socket(0).exists() {
+        if lab.guest(1).port_socket(0).exists() {
+            bail!("lab {} has no {}: `vmhop lab up --guests N` makes several", lab.name(), guest.place());
+        }
+        bail!(not_up(lab));
+    }
+    let client = Client::connect(guest).with_context(|| remedy(lab))?;
+    client.run(&args.command, args.stdin, out).map(ExitCode::from)
 }
 
 /// Becomes the command, in the namespace; comes back only when it cannot.

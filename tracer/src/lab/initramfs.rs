@@ -13,7 +13,7 @@ use cpio::{NewcBuilder, newc::ModeFileType};
 
 use super::{
     elf,
-    layout::{GUEST, GUEST_PORTS, LARGE_FILE, Lab, SMALL_FILE},
+    layout::{GUEST_PORTS, LARGE_FILE, Lab, SMALL_FILE},
 };
 
 const INIT: &str = include_str!("guest/init.sh");
@@ -67,12 +67,11 @@ fn entries(busybox: &Path, modules: Vec<Vec<u8>>) -> anyhow::Result<Vec<Entry>> 
     Ok(entries)
 }
 
-/// The init script for the lab's addresses and ports.
+/// The init script for the lab's files and ports. The addresses, which differ between guests, are on the kernel's
+/// command line.
 fn init() -> String {
     let ports: Vec<String> = (0..GUEST_PORTS).map(|port| port.to_string()).collect();
-    INIT.replace("@IPV4@", GUEST.ipv4)
-        .replace("@IPV6@", GUEST.ipv6)
-        .replace("@LARGE_NAME@", LARGE_FILE.0)
+    INIT.replace("@LARGE_NAME@", LARGE_FILE.0)
         .replace("@LARGE_SIZE@", &LARGE_FILE.1.to_string())
         .replace("@PORTS@", &ports.join(" "))
 }

@@ -1,4 +1,4 @@
-//! The names, paths and addresses of a lab: everything that follows from its name alone.
+//! The names, paths and devices of a lab: what follows from its name alone.
 //! Nothing here looks at the machine.
 
 use std::path::PathBuf;
@@ -11,29 +11,26 @@ pub(crate) const RUN_DIR: &str = "/run/vmhop";
 /// How many commands can run in the guest at once; each has a virtio-serial port of its own.
 pub(crate) const GUEST_PORTS: usize = 2;
 
+/// How many guests a lab can have.
+pub(crate) const MAX_GUESTS: u8 = 4;
+
 /// Devices of the host side.
 pub(crate) const BRIDGE: &str = "br0";
-pub(crate) const TAP: &str = "tap0";
 pub(crate) const NIC: &str = "nic0";
 /// The peer's end of the wire.
 pub(crate) const PEER_NIC: &str = "eth0";
 
+/// What the names of the taps begin with.
+pub(crate) const TAP_PREFIX: &str = "tap";
+
+/// The tap of a guest, counted from 1.
+pub(crate) fn tap(guest: u8) -> String {
+    format!("{TAP_PREFIX}{}", guest.saturating_sub(1))
+}
+
 /// Size of the large file that guest and peer serve: the study that vmhop follows up downloaded 40 MB.
 pub(crate) const LARGE_FILE: (&str, u64) = ("40MB", 40_000_000);
 pub(crate) const SMALL_FILE: (&str, &str) = ("hello", "hello from the vmhop lab\n");
-
-/// Addresses of one station of the lab, from the ranges reserved for documentation.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Station {
-    pub(crate) ipv4: &'static str,
-    pub(crate) ipv6: &'static str,
-    pub(crate) mac: &'static str,
-}
-
-pub(crate) const HOST: Station = Station { ipv4: "192.0.2.1", ipv6: "2001:db8::1", mac: "52:54:00:db:80:01" };
-pub(crate) const GUEST: Station =
-    Station { ipv4: "192.0.2.2", ipv6: "2001:db8::2", mac: "52:54:00:db:80:02" };
-pub(crate) const PEER: Station = Station { ipv4: "192.0.2.3", ipv6: "2001:db8::3", mac: "52:54:00:db:80:03" };
 
 /// A lab by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,9 +59,9 @@ impl Lab {
         &self.name
     }
 
-    /// The VM's name as QEMU gets it, and as `vmhop record --vm` takes it.
-    pub(crate) fn vm(&self) -> String {
-        format!("vmhop-{}", self.name)
+    /// A guest of this lab, counted from 1.
+    pub(crate) fn guest(&self, number: u8) -> Guest<'_> {
+        Guest { lab: self, number }
     }
 
     pub(crate) fn host_ns(&self) -> String {
@@ -88,14 +85,6 @@ impl Lab {
         self.dir().join("state.json")
     }
 
-    pub(crate) fn console_log(&self) -> PathBuf {
-        self.dir().join("console.log")
-    }
-
-    pub(crate) fn qemu_log(&self) -> PathBuf {
-        self.dir().join("qemu.log")
-    }
-
     pub(crate) fn initramfs(&self) -> PathBuf {
         self.dir().join("initramfs.cpio")
     }
@@ -105,13 +94,51 @@ impl Lab {
         self.dir().join("www")
     }
 
-    /// The socket of a guest port; a client takes the lock of the same port first.
-    pub(crate) fn port_socket(&self, port: usize) -> PathBuf {
-        self.dir().join(format!("port{port}.sock"))
+    /// The database, logs and control sockets of the lab's own Open vSwitch.
+    pub(crate) fn ovs(&self) -> PathBuf {
+        self.dir().join("ovs")
+    }
+}
+
+/// A guest of a lab.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guest<'a> {
+    pub(crate) lab: &'a Lab,
+    /// Counted from 1.
+    pub(crate) number: u8,
+}
+
+impl Guest<'_> {
+    /// What `lab exec` calls it.
+    pub(crate) fn place(self) -> String {
+        if self.number == 1 { "guest".to_owned() } else { format!("guest{}", self.number) }
     }
 
-    pub(crate) fn port_lock(&self, port: usize) -> PathBuf {
-        self.dir().join(format!("port{port}.lock"))
+    /// The VM's name as QEMU gets it, and as `vmhop record --vm` takes it.
+    pub(crate) fn vm(self) -> String {
+        format!("vmhop-{}{}", self.lab.name, self.suffix())
+    }
+
+    pub(crate) fn console_log(self) -> PathBuf {
+        self.lab.dir().join(format!("console{}.log", self.suffix()))
+    }
+
+    pub(crate) fn qemu_log(self) -> PathBuf {
+        self.lab.dir().join(format!("qemu{}.log", self.suffix()))
+    }
+
+    /// The socket of a guest port; a client takes the lock of the same port first.
+    pub(crate) fn port_socket(self, port: usize) -> PathBuf {
+        self.lab.dir().join(format!("port{port}{}.sock", self.suffix()))
+    }
+
+    pub(crate) fn port_lock(self, port: usize) -> PathBuf {
+        self.lab.dir().join(format!("port{port}{}.lock", self.suffix()))
+    }
+
+    /// The first guest's names have none: most labs have one guest.
+    fn suffix(self) -> String {
+        if self.number == 1 { String::new() } else { format!("-{}", self.number) }
     }
 }
 
@@ -137,6 +164,6 @@ mod tests {
     #[test]
     fn socket_paths_of_the_longest_name_fit_a_socket_address() {
         let lab = Lab::new(&"x".repeat(Lab::MAX_NAME)).unwrap();
-        assert!(lab.port_socket(GUEST_PORTS).as_os_str().len() < 108);
+        assert!(lab.guest(MAX_GUESTS).port_socket(GUEST_PORTS).as_os_str().len() < 108);
     }
 }

@@ -1,13 +1,14 @@
 //! The lab: a QEMU guest on a tap, a bridge, a NIC, a wire and a peer, in network namespaces of their own, so
 //! that nothing of it touches the machine's own network and several labs can stand side by side.
 //!
-//! The modules, from the name to the commands: `layout` (names, paths, addresses), `state` (what is recorded),
-//! `lock`; `tools` (other programs), `netns`, `network` (links), `kernel`, `elf`, `initramfs` (what the guest
-//! boots from), `qemu`, `peer`; `wire` (protocol of the serial port), `agent` and `session` (its end in the
+//! The modules, from the name to the commands: `layout` (names and paths), `spec` (what can be chosen), `addresses`,
+//! `state` (what is recorded), `lock`; `tools` (other programs), `netns`, `network` (links, switches, routing),
+//! `kernel`, `elf`, `initramfs` (what the guest boots from), `qemu`, `peer`; `wire` (protocol of the serial port), `agent` and `session` (its end in the
 //! guest), `client` (its end here), `interrupts`; `boot`; and one module for each subcommand.
 //!
 //! Not in here: measuring. The lab knows nothing of the tracer, and the tracer sees a lab as any other VM.
 
+mod addresses;
 mod agent;
 mod boot;
 mod client;
@@ -24,6 +25,7 @@ mod network;
 mod peer;
 mod qemu;
 mod session;
+mod spec;
 mod state;
 mod status;
 mod tools;
@@ -38,6 +40,7 @@ use nix::unistd::geteuid;
 pub use self::{
     down::DownArgs,
     exec::{ExecArgs, Place},
+    spec::{Cable, Network},
     status::StatusArgs,
     up::{AccelChoice, UpArgs},
 };
@@ -52,6 +55,9 @@ pub enum LabCommand {
     /// Makes two network namespaces: vmhop-NAME-host with the bridge br0 (192.0.2.1), the tap tap0 and the NIC
     /// nic0, and vmhop-NAME-peer at the other end of nic0's wire (192.0.2.3). A QEMU guest (192.0.2.2) sits
     /// on the tap. Guest and peer answer ping and serve a file of 40,000,000 bytes, http://ADDRESS/40MB.
+    ///
+    /// --network takes another way from the tap to the NIC. Where the host routes (nat, routed), the guests are
+    /// 198.51.100.2 and so on.
     Up(UpArgs),
     /// Remove a lab, whole or broken
     Down(DownArgs),

@@ -6,6 +6,7 @@ use std::{
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::PathBuf,
     process::Command,
+    thread,
 };
 
 use anyhow::{Context as _, bail};
@@ -38,6 +39,19 @@ pub(crate) fn enter(name: &str) -> anyhow::Result<()> {
     let file = File::open(path(name)).with_context(|| format!("failed to open network namespace {name}"))?;
     setns(&file, CloneFlags::CLONE_NEWNET)
         .with_context(|| format!("failed to enter network namespace {name}"))
+}
+
+/// Does some work in the namespace `name`, the calling thread staying where it is.
+pub(crate) fn inside<T: Send>(
+    name: &str,
+    work: impl FnOnce() -> anyhow::Result<T> + Send,
+) -> anyhow::Result<T> {
+    let enter_and_work = || {
+        enter(name)?;
+        work()
+    };
+    let joined = thread::scope(|scope| scope.spawn(enter_and_work).join());
+    joined.unwrap_or_else(|_| bail!("the work in network namespace {name} ended in a panic"))
 }
 
 /// The processes that live in the namespace `name`, the caller excepted.

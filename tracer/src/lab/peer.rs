@@ -12,11 +12,11 @@ use anyhow::Context as _;
 use super::{
     layout::{LARGE_FILE, Lab, SMALL_FILE},
     netns, qemu,
-    state::Process,
+    state::{Helper, Process},
 };
 
 /// Starts the peer's HTTP server, on IPv4 and IPv6.
-pub(crate) fn start(lab: &Lab, busybox: &Path) -> anyhow::Result<Process> {
+pub(crate) fn start(lab: &Lab, busybox: &Path) -> anyhow::Result<Helper> {
     write_files(&lab.www()).context("failed to make the files that the peer serves")?;
     let mut command = Command::new(busybox);
     command.args(["httpd", "-f", "-p", "80", "-h"]).arg(lab.www());
@@ -24,7 +24,8 @@ pub(crate) fn start(lab: &Lab, busybox: &Path) -> anyhow::Result<Process> {
     qemu::own_session(&mut command);
     netns::enter_on_exec(&mut command, &lab.peer_ns())?;
     let child = command.spawn().context("failed to start the peer's HTTP server")?;
-    Process::find(child.id() as i32).context("the peer's HTTP server ended at once")
+    let process = Process::find(child.id() as i32).context("the peer's HTTP server ended at once")?;
+    Ok(Helper { name: "the peer's HTTP server".to_owned(), process })
 }
 
 /// The large file is sparse: it has its size at once and takes no room.

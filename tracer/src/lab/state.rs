@@ -10,7 +10,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{layout::Lab, qemu::Accel};
+use super::{layout::Lab, qemu::Accel, spec::Spec};
 
 /// A process of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,13 +65,20 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
 pub(crate) struct State {
     /// Whether `lab up` came to its end; a lab that is still starting, or died while it was, has false.
     pub(crate) ready: bool,
-    pub(crate) qemu: Option<Process>,
-    pub(crate) peer_httpd: Option<Process>,
+    pub(crate) spec: Spec,
+    /// The guests' QEMUs, in the order of the guests; none until they are started.
+    pub(crate) qemus: Vec<Process>,
+    /// What keeps the network and the peer going.
+    pub(crate) helpers: Vec<Helper>,
     pub(crate) accel: Accel,
-    pub(crate) vhost: bool,
-    pub(crate) memory_mib: u32,
-    pub(crate) cpus: u32,
     pub(crate) kernel: String,
+}
+
+/// A process of the lab that is no guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Helper {
+    pub(crate) name: String,
+    pub(crate) process: Process,
 }
 
 impl State {
@@ -88,7 +95,10 @@ impl State {
     pub(crate) fn save(&self, lab: &Lab) -> anyhow::Result<()> {
         let path = lab.state_file();
         let text = serde_json::to_vec_pretty(self)?;
-        fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))
+        // In one piece or not at all: what is to be given back after a crash is only in here.
+        let new = path.with_extension("new");
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
+        written.with_context(|| format!("failed to write {}", path.display()))
     }
 }
 

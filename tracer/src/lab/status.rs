@@ -11,11 +11,13 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    addresses,
     client::Client,
-    layout::{BRIDGE, GUEST, HOST, Lab, NIC, PEER, PEER_NIC, RUN_DIR, Station, TAP},
+    layout::{self, Guest, Lab, RUN_DIR},
     netns, network,
     qemu::Accel,
-    state::State,
+    spec::{Cable, Network, Spec},
+    state::{Process, State},
 };
 
 /// Which labs to show, and how.
@@ -44,15 +46,30 @@ pub(crate) struct Status {
     state: Health,
     /// Why it is degraded.
     problems: Vec<String>,
+    network: Network,
+    /// The first guest's, as in `guests`.
     vm: String,
     qemu_pid: Option<i32>,
     accel: Option<Accel>,
     vhost: bool,
+    queues: u32,
+    wire: Option<Cable>,
     kernel: Option<String>,
+    guests: Vec<GuestStatus>,
     namespaces: BTreeMap<&'static str, String>,
-    devices: BTreeMap<&'static str, Vec<&'static str>>,
-    addresses: BTreeMap<&'static str, [&'static str; 2]>,
+    devices: BTreeMap<&'static str, Vec<String>>,
+    addresses: BTreeMap<String, [String; 2]>,
     state_dir: String,
+}
+
+/// One guest.
+#[derive(Debug, Serialize)]
+struct GuestStatus {
+    /// What `lab exec` calls it.
+    place: String,
+    vm: String,
+    tap: String,
+    qemu_pid: Option<i32>,
 }
 
 impl Status {
@@ -85,8 +102,7 @@ pub(crate) fn run(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<Exit
 }
 
 fn print(status: &Status, out: &mut dyn Write) -> std::io::Result<()> {
-    let Status { name, state, problems, vm, qemu_pid, accel, vhost, namespaces, devices, addresses, .. } =
-        status;
+    let Status { name, state, problems, network, accel, vhost, queues, guests, .. } = status;
     let health = match state {
         Health::Up => "up",
         Health::Degraded => "degraded",
@@ -103,14 +119,18 @@ fn print(status: &Status, out: &mut dyn Write) -> std::io::Result<()> {
         return Ok(());
     }
     let accel = accel.map_or("unknown", Accel::name);
-    let pid = qemu_pid.map_or("gone".to_owned(), |pid| pid.to_string());
     let vhost = if *vhost { "on" } else { "off" };
-    writeln!(out, "  VM {vm}, QEMU pid {pid}, accelerator {accel}, vhost {vhost}")?;
-    for (side, namespace) in namespaces {
-        writeln!(out, "  {side:<5} namespace {namespace}, devices {}", devices[side].join(" "))?;
+    for GuestStatus { vm, qemu_pid, .. } in guests {
+        let pid = qemu_pid.map_or("gone".to_owned(), |pid| pid.to_string());
+        write!(out, "  VM {vm}, QEMU pid {pid}, accelerator {accel}, vhost {vhost}")?;
+        writeln!(out, "{}", if *queues > 1 { format!(", queues {queues}") } else { String::new() })?;
     }
-    for (station, [ipv4, ipv6]) in addresses {
-        writeln!(out, "  {station:<5} {ipv4} {ipv6}")?;
+    writeln!(out, "  network {}", network.name())?;
+    for (side, namespace) in &status.namespaces {
+        writeln!(out, "  {side:<7} namespace {namespace}, devices {}", status.devices[side].join(" "))?;
+    }
+    for (station, [ipv4, ipv6]) in &status.addresses {
+        writeln!(out, "  {station:<7} {ipv4} {ipv6}")?;
     }
     Ok(())
 }
@@ -143,58 +163,90 @@ pub(crate) fn inspect(lab: &Lab) -> anyhow::Result<Status> {
         (true, true) => Health::Up,
         (true, false) => Health::Degraded,
     };
-    let both = |station: Station| [station.ipv4, station.ipv6];
+    // Of a lab without a state the usual is assumed, for want of anything else.
+    let spec = state.as_ref().map(|state| state.spec.clone()).unwrap_or_default();
+    let guests = guests(lab, &spec, state.as_ref());
     Ok(Status {
         name: lab.name().to_owned(),
         state: health,
         problems,
-        vm: lab.vm(),
-        qemu_pid: state
-            .as_ref()
-            .and_then(|state| state.qemu)
-            .filter(|qemu| qemu.alive())
-            .map(|qemu| qemu.pid),
+        network: spec.network,
+        vm: lab.guest(1).vm(),
+        qemu_pid: guests.first().and_then(|guest| guest.qemu_pid),
         accel: state.as_ref().map(|state| state.accel),
-        vhost: state.as_ref().is_some_and(|state| state.vhost),
+        vhost: spec.vhost,
+        queues: spec.queues,
+        wire: spec.wire.clone(),
         kernel: state.map(|state| state.kernel),
+        guests,
         namespaces: [("host", host), ("peer", peer)].into(),
-        devices: [("host", vec![BRIDGE, TAP, NIC]), ("peer", vec![PEER_NIC])].into(),
-        addresses: [("host", both(HOST)), ("guest", both(GUEST)), ("peer", both(PEER))].into(),
+        devices: devices(&spec).into(),
+        addresses: addresses::all(lab, &spec)
+            .into_iter()
+            .map(|(name, station)| (name, [station.ipv4, station.ipv6]))
+            .collect(),
         state_dir: lab.dir().display().to_string(),
     })
+}
+
+fn devices(spec: &Spec) -> [(&'static str, Vec<String>); 2] {
+    [("host", spec.host_devices()), ("peer", vec![spec.peer_nic().to_owned()])]
+}
+
+fn guests(lab: &Lab, spec: &Spec, state: Option<&State>) -> Vec<GuestStatus> {
+    let describe = |number| {
+        let guest = lab.guest(number);
+        let qemu = qemu_of(guest, state).filter(|qemu| qemu.alive());
+        let qemu_pid = qemu.map(|qemu| qemu.pid);
+        GuestStatus { place: guest.place(), vm: guest.vm(), tap: layout::tap(number), qemu_pid }
+    };
+    (1..=spec.guests).map(describe).collect()
+}
+
+fn qemu_of(guest: Guest<'_>, state: Option<&State>) -> Option<Process> {
+    state?.qemus.get(usize::from(guest.number) - 1).copied()
 }
 
 /// What is missing of a lab that is there.
 fn problems(lab: &Lab, state: Option<&State>) -> Vec<String> {
     let mut problems = Vec::new();
-    for (namespace, devices) in [(lab.host_ns(), &[BRIDGE, TAP, NIC][..]), (lab.peer_ns(), &[PEER_NIC])] {
-        if !netns::exists(&namespace) {
-            problems.push(format!("network namespace {namespace} is missing"));
-            continue;
-        }
-        let missing = network::missing_devices(&namespace, devices).into_iter();
-        problems.extend(missing.map(|device| format!("device {device} is missing in {namespace}")));
+    for namespace in lab.namespaces().into_iter().filter(|namespace| !netns::exists(namespace)) {
+        problems.push(format!("network namespace {namespace} is missing"));
     }
     let Some(state) = state else {
         problems.push("its state file is missing".to_owned());
         return problems;
     };
-    if !state.peer_httpd.is_some_and(|process| process.alive()) {
-        problems.push("the peer's HTTP server is not running".to_owned());
+    for (namespace, (_, devices)) in lab.namespaces().into_iter().zip(devices(&state.spec)) {
+        if netns::exists(&namespace) {
+            let missing = network::missing_devices(&namespace, &devices).into_iter();
+            problems.extend(missing.map(|device| format!("device {device} is missing in {namespace}")));
+        }
     }
-    if !state.qemu.is_some_and(|process| process.alive()) {
-        problems.push("QEMU is not running".to_owned());
-    } else if !state.ready {
-        problems.push("the guest has not become ready".to_owned());
-    } else if !guest_answers(lab) {
-        problems.push("the guest does not answer".to_owned());
-    }
+    let ended = state.helpers.iter().filter(|helper| !helper.process.alive());
+    problems.extend(ended.map(|helper| format!("{} is not running", helper.name)));
+    let guests = (1..=state.spec.guests).map(|number| lab.guest(number));
+    problems.extend(guests.filter_map(|guest| guest_problem(guest, state)));
     problems
 }
 
+fn guest_problem(guest: Guest<'_>, state: &State) -> Option<String> {
+    // One guest needs no name.
+    let which = if state.spec.guests == 1 { String::new() } else { format!(" of VM {}", guest.vm()) };
+    if !qemu_of(guest, Some(state)).is_some_and(Process::alive) {
+        Some(format!("QEMU{which} is not running"))
+    } else if !state.ready {
+        Some(format!("the guest{which} has not become ready"))
+    } else if !guest_answers(guest) {
+        Some(format!("the guest{which} does not answer"))
+    } else {
+        None
+    }
+}
+
 /// Whether the guest's agent answers; one that is busy with a command counts as well.
-fn guest_answers(lab: &Lab) -> bool {
-    match Client::try_connect(lab, super::layout::GUEST_PORTS - 1) {
+fn guest_answers(guest: Guest<'_>) -> bool {
+    match Client::try_connect(guest, layout::GUEST_PORTS - 1) {
         Ok(Some(mut client)) => {
             client.say_hello();
             client.hears_ready(Duration::from_secs(5)).unwrap_or(false)

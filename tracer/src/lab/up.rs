@@ -12,12 +12,13 @@ use anyhow::bail;
 use clap::ValueEnum;
 
 use super::{
-    boot, down, initramfs,
+    addresses, boot, down, initramfs,
     interrupts::Interrupts,
     kernel::{self, Kernel},
-    layout::{BRIDGE, GUEST, HOST, LARGE_FILE, Lab, PEER, SMALL_FILE, TAP},
+    layout::{self, BRIDGE, LARGE_FILE, Lab, MAX_GUESTS, SMALL_FILE},
     lock, network, peer,
-    qemu::{self, Accel, Machine},
+    qemu::{self, Accel},
+    spec::{Cable, Network, Spec},
     state::State,
     status,
     tools::{self, progress},
@@ -43,15 +44,46 @@ pub struct UpArgs {
     /// What executes the guest's instructions
     #[arg(long, value_enum, default_value = "auto")]
     accel: AccelChoice,
+    /// How the guests' frames get to the wire
+    #[arg(long, value_enum, default_value = "bridge")]
+    network: Network,
+    /// Number of guests, at most 4
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_GUESTS)))]
+    guests: u8,
+    /// Pairs of queues of each guest's network device
+    ///
+    /// A guest uses no more of them than it has processors: see --cpus.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    queues: u32,
+    /// Two devices of this machine that are cabled together, to use as the wire
+    ///
+    /// They move into the lab's namespaces, lose their settings, and come back, switched off, with `lab down`.
+    #[arg(long, value_name = "DEV,PEERDEV")]
+    wire: Option<Cable>,
     /// Let the kernel's vhost-net move the guest's frames instead of QEMU
     #[arg(long)]
     vhost: bool,
-    /// Memory of the guest in MiB
+    /// Memory of each guest in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(128..))]
     memory: u32,
-    /// Processors of the guest
+    /// Processors of each guest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     cpus: u32,
+}
+
+impl UpArgs {
+    fn spec(&self) -> Spec {
+        let Self { name: _, accel: _, network, guests, queues, wire, vhost, memory, cpus } = self;
+        Spec {
+            network: *network,
+            guests: *guests,
+            queues: *queues,
+            wire: wire.clone(),
+            vhost: *vhost,
+            memory_mib: *memory,
+            cpus: *cpus,
+        }
+    }
 }
 
 /// What the lab is made from.
@@ -75,12 +107,19 @@ impl Drop for Unfinished<'_> {
 
 pub(crate) fn run(args: &UpArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let lab = Lab::new(&args.name)?;
-    let parts = parts(args)?;
+    let spec = args.spec();
     let _lock = lock::take(&lab)?;
     match status::inspect(&lab)? {
         found if found.is_up() => {
+            let there = State::load(&lab)?.map(|state| state.spec).unwrap_or_default();
+            if there != spec {
+                bail!(
+                    "lab {name} is up already, but with {there}: run `vmhop lab down --name {name}` first",
+                    name = lab.name()
+                );
+            }
             writeln!(out, "lab {} is already up", lab.name())?;
-            usage(&lab, out)?;
+            usage(&lab, &spec, out)?;
             return Ok(ExitCode::SUCCESS);
         }
         found if found.is_down() => {}
@@ -90,61 +129,67 @@ pub(crate) fn run(args: &UpArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode
             name = lab.name()
         ),
     }
+    let mut unfinished = Unfinished(Some(&lab));
+    let parts = parts(args.accel, &spec)?;
     let started = Instant::now();
     let interrupts = Interrupts::catch()?;
-    let mut unfinished = Unfinished(Some(&lab));
-    make(&lab, args, &parts, &interrupts)?;
+    make(&lab, args.accel, &spec, &parts, &interrupts)?;
     unfinished.0 = None;
     writeln!(out, "lab {} is up after {:.1} s", lab.name(), started.elapsed().as_secs_f64())?;
-    usage(&lab, out)?;
+    usage(&lab, &spec, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Finds everything first, so that what is missing is said before anything is made.
-fn parts(args: &UpArgs) -> anyhow::Result<Parts> {
-    tools::need("ip", "iproute2")?;
+fn parts(accel: AccelChoice, spec: &Spec) -> anyhow::Result<Parts> {
+    network::check(spec)?;
     tools::need(qemu::QEMU, "qemu-system-x86")?;
     if !Path::new("/dev/net/tun").exists() {
         bail!("/dev/net/tun does not exist, so there can be no tap: load module tun");
     }
-    let accel = if args.accel == AccelChoice::Kvm { Accel::Kvm } else { Accel::Tcg };
-    qemu::check(machine(args, accel))?;
+    qemu::check(spec, if accel == AccelChoice::Kvm { Accel::Kvm } else { Accel::Tcg })?;
     Ok(Parts { kernel: kernel::find()?, busybox: tools::need_busybox()? })
 }
 
-fn machine(args: &UpArgs, accel: Accel) -> Machine {
-    Machine { accel, vhost: args.vhost, memory_mib: args.memory, cpus: args.cpus }
-}
-
-fn make(lab: &Lab, args: &UpArgs, parts: &Parts, interrupts: &Interrupts) -> anyhow::Result<()> {
+fn make(
+    lab: &Lab,
+    choice: AccelChoice,
+    spec: &Spec,
+    parts: &Parts,
+    interrupts: &Interrupts,
+) -> anyhow::Result<()> {
     progress(&format!("network: {} and {}", lab.host_ns(), lab.peer_ns()));
-    network::create(lab)?;
     let mut state = State {
         ready: false,
-        qemu: None,
-        peer_httpd: Some(peer::start(lab, &parts.busybox)?),
+        spec: spec.clone(),
+        qemus: Vec::new(),
+        helpers: Vec::new(),
         accel: Accel::Tcg,
-        vhost: args.vhost,
-        memory_mib: args.memory,
-        cpus: args.cpus,
         kernel: parts.kernel.image.display().to_string(),
     };
+    // Before anything is made: `lab down` has to know which devices are only lent.
+    state.save(lab)?;
+    state.helpers = network::create(lab, spec)?;
+    state.helpers.push(peer::start(lab, &parts.busybox)?);
     state.save(lab)?;
     initramfs::build(lab, &parts.busybox, parts.kernel.load_modules()?)?;
-    for accel in boot::candidates(args.accel) {
-        progress(&format!("guest: starting under {}", accel.name()));
-        match boot::start(lab, &parts.kernel, machine(args, accel), &mut state, interrupts) {
+    for accel in boot::candidates(choice) {
+        let guests = if spec.guests == 1 { "guest".to_owned() } else { format!("{} guests", spec.guests) };
+        progress(&format!("{guests}: starting under {}", accel.name()));
+        match boot::start(lab, &parts.kernel, (accel, choice), &mut state, interrupts) {
             Ok(()) => {
-                boot::remember(accel, args.accel);
+                boot::remember(accel, choice);
                 state.ready = true;
                 return state.save(lab);
             }
-            Err(error) if boot::falls_back(accel, args.accel, &error) => {
+            Err(error) if boot::falls_back(accel, choice, &error) => {
                 progress(&format!("KVM does not work here, taking emulation: {error:#}"));
             }
             Err(error) => {
-                progress(qemu::last_words(lab).trim_start());
-                return Err(error.context(format!("failed to start the guest of lab {}", lab.name())));
+                for number in 1..=spec.guests {
+                    progress(qemu::last_words(lab.guest(number)).trim_start());
+                }
+                return Err(error.context(format!("failed to start lab {}", lab.name())));
             }
         }
     }
@@ -152,23 +197,27 @@ fn make(lab: &Lab, args: &UpArgs, parts: &Parts, interrupts: &Interrupts) -> any
 }
 
 /// What one can do with the lab now.
-fn usage(lab: &Lab, out: &mut dyn Write) -> std::io::Result<()> {
+fn usage(lab: &Lab, spec: &Spec, out: &mut dyn Write) -> std::io::Result<()> {
     let name = lab.name();
     let option = if name == super::DEFAULT_NAME { String::new() } else { format!(" --name {name}") };
-    writeln!(out, "  VM {}, on {TAP} of {BRIDGE} in network namespace {}", lab.vm(), lab.host_ns())?;
-    for (place, station) in [("guest", GUEST), ("peer", PEER), ("host", HOST)] {
-        writeln!(out, "  {place:<5} {} {}", station.ipv4, station.ipv6)?;
+    let behind = if spec.network.has_bridge() { format!(" of {BRIDGE}") } else { String::new() };
+    for number in 1..=spec.guests {
+        let (vm, tap) = (lab.guest(number).vm(), layout::tap(number));
+        writeln!(out, "  VM {vm}, on {tap}{behind} in network namespace {}", lab.host_ns())?;
+    }
+    for (place, station) in addresses::all(lab, spec) {
+        writeln!(out, "  {place:<7} {} {}", station.ipv4, station.ipv6)?;
     }
     let (large, small) = (LARGE_FILE.0, SMALL_FILE.0);
-    writeln!(out, "  guest and peer serve http://ADDRESS/{large} and /{small}")?;
+    let (guest, peer) = (addresses::guest(spec.network, 1).ipv4, addresses::peer().ipv4);
+    writeln!(out, "  guests and peer serve http://ADDRESS/{large} and /{small}")?;
     writeln!(out, "try:")?;
-    writeln!(out, "  vmhop lab exec{option} peer -- ping -c 3 {}", GUEST.ipv4)?;
-    writeln!(out, "  vmhop lab exec{option} guest -- wget -O /dev/null http://{}/{large}", PEER.ipv4)?;
+    writeln!(out, "  vmhop lab exec{option} peer -- ping -c 3 {guest}")?;
+    writeln!(out, "  vmhop lab exec{option} guest -- wget -O /dev/null http://{peer}/{large}")?;
     writeln!(
         out,
-        "  vmhop record --vm {} -- vmhop lab exec{option} peer -- ping -c 100 -i 0.05 {}",
-        lab.vm(),
-        GUEST.ipv4
+        "  vmhop record --vm {} -- vmhop lab exec{option} peer -- ping -c 100 -i 0.05 {guest}",
+        lab.guest(1).vm(),
     )?;
     writeln!(out, "  vmhop lab down{option}")
 }

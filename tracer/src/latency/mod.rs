@@ -3,7 +3,7 @@
 //! Hops stand on a line, and each stretch between two neighbours on it belongs to one layer:
 //!
 //! ```text
-//! out: kick ─vmm─ wake ─vmm─ tap.write ─vmnet─ tap.rx ─vmnet─ … ─vmnet─ nic.queue ─nic─ nic.xmit ─nic─ nic.done
+//! out: kick ─vmm─ runnable ─vmm─ wake ─vmm─ tap.write ─vmnet─ tap.rx ─vmnet─ … ─vmnet─ nic.queue ─nic─ nic.xmit ─nic─ nic.done
 //! in:  nic.irq ─nic─ nic.rx ─nic─ nic.stack ─vmnet─ … ─vmnet─ tap.queue ─vmnet─ tap.ring ─vmm─ … ─vmm─ vcpu.enter
 //! turns: nic.done ─wire+peer─ nic.irq       vcpu.enter ─guest─ kick       in the host's stack: ─host─
 //! ```
@@ -71,9 +71,18 @@ impl fmt::Display for Layer {
 /// `tap.write` of a frame that leaves the guest, after `tap.ring` of one that goes there.
 fn place(hop: Hop, inward: bool) -> u8 {
     match hop {
-        Hop::VmmWake if inward => 11,
+        Hop::VmmRunnable if inward => 12,
+        Hop::VmmWake if inward => 13,
         other => other.stage(),
     }
+}
+
+/// Hops of the user's are somewhere between tap and NIC, in any order.
+fn charge_user(from: Hop, to: Hop) -> Layer {
+    let inside = |hop: Hop| {
+        hop.user_number().is_some() || (Hop::TapRx.stage()..=Hop::NicQueue.stage()).contains(&hop.stage())
+    };
+    if inside(from) && (inside(to) || to == Hop::TapRing) { Layer::Vmnet } else { Layer::Unattributed }
 }
 
 /// Whether a hop can only lie on the way to a guest, behind its tap's qdisc.
@@ -86,6 +95,9 @@ fn is_inward(hop: Hop) -> bool {
 
 /// The layer of a span between two neighbouring hops of one passage.
 pub fn charge(from: Hop, to: Hop) -> Layer {
+    if from.user_number().is_some() || to.user_number().is_some() {
+        return charge_user(from, to);
+    }
     let inward = is_inward(from) || is_inward(to);
     let (start, end) = (place(from, inward), place(to, inward));
     let entered = Hop::TapRx.stage();
@@ -117,7 +129,7 @@ pub fn charge_turn(last: Hop, first: Hop) -> Layer {
         (Hop::VcpuEnter | Hop::VmmIrq, Hop::VmmKick) => Layer::Guest,
         (
             Hop::VmmRead | Hop::VmmReadEnd | Hop::VmmIrq | Hop::VcpuEnter,
-            Hop::VmmKick | Hop::VmmWake | Hop::TapWrite,
+            Hop::VmmKick | Hop::VmmRunnable | Hop::VmmWake | Hop::TapWrite,
         ) => Layer::GuestVmm,
         (_, Hop::TapQueue) if in_stack => Layer::Host,
         _ => Layer::Unattributed,

@@ -1,29 +1,60 @@
 //! What the running kernel's BTF says: structure offsets, tracepoints, names of drop reasons.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    rc::Rc,
+};
 
 use anyhow::{Context as _, Result, anyhow};
-use btf_rs::{Btf, Struct, Type};
+use btf_rs::{Btf, BtfType, FuncProto, Struct, Type};
 use tracer_common::config::Offsets;
 
-use crate::plan::Facts;
+use crate::plan::{
+    catalog::{Attach, CATALOG},
+    facts::{Facts, Function, Tracepoint},
+    symbols,
+};
 
 /// Where kernels since v5.4 built with `CONFIG_DEBUG_INFO_BTF` keep it.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// A kernel's BTF.
-pub struct KernelBtf(Btf);
+/// A kernel's BTF, with that of its modules, where they have any (v5.11 and later).
+pub struct KernelBtf {
+    vmlinux: Btf,
+    /// Read when first asked for; none for a module without BTF.
+    modules: RefCell<BTreeMap<String, Option<Rc<Btf>>>>,
+    /// Whether it is the kernel's own, by which the kernel knows its types.
+    own: bool,
+}
 
 impl KernelBtf {
-    /// Reads the running kernel's BTF.
+    /// Reads the running kernel's BTF, or the file that the user says describes it.
     ///
     /// # Errors
-    /// A kernel without BTF; the error says what to do.
-    pub fn load() -> Result<KernelBtf> {
-        let btf = Btf::from_file(VMLINUX).with_context(|| {
-            format!("failed to read the kernel's type information {VMLINUX}: a kernel with CONFIG_DEBUG_INFO_BTF is needed (all current distributions' are)")
-        })?;
-        Ok(KernelBtf(btf))
+    /// A kernel without BTF, a file that is none; the error says what to do.
+    pub fn load(file: Option<&Path>) -> Result<KernelBtf> {
+        let vmlinux = match file {
+            None => Btf::from_file(VMLINUX).with_context(|| {
+                format!("failed to read the kernel's type information {VMLINUX}: boot a kernel with CONFIG_DEBUG_INFO_BTF (all current distributions' are), or name a file with this kernel's BTF by --btf")
+            })?,
+            Some(file) => Btf::from_file(file)
+                .with_context(|| format!("failed to read BTF from {}: give the BTF of exactly this kernel, as `pahole -J` or the distribution's debug package has it", file.display()))?,
+        };
+        Ok(KernelBtf { vmlinux, modules: RefCell::default(), own: file.is_none() })
+    }
+
+    /// BTF of a module, or of vmlinux for none.
+    fn of(&self, module: Option<&str>) -> Option<Part<'_>> {
+        let Some(module) = module else { return Some(Part::Vmlinux(&self.vmlinux)) };
+        // A module's BTF is a difference to the kernel's own; to another file's it means nothing.
+        let read = || {
+            let path = format!("/sys/kernel/btf/{module}");
+            self.own.then(|| Btf::from_split_file(path, &self.vmlinux).ok()).flatten().map(Rc::new)
+        };
+        let mut modules = self.modules.borrow_mut();
+        modules.entry(module.to_owned()).or_insert_with(read).clone().map(Part::Module)
     }
 
     /// Offsets of the members that the programs read.
@@ -47,42 +78,83 @@ impl KernelBtf {
         })
     }
 
-    /// What the plan must know of this kernel.
-    pub fn facts(&self) -> Facts {
-        let exists = |name: &&str| {
-            self.0.resolve_ids_by_name(&format!("btf_trace_{name}")).is_ok_and(|ids| !ids.is_empty())
+    /// What this kernel offers of what the catalog names, and of these further functions.
+    pub fn facts(&self, further: &[&str]) -> Facts {
+        let mut functions: BTreeSet<&str> = further.iter().copied().collect();
+        let mut tracepoints = BTreeSet::new();
+        for program in CATALOG {
+            match program.attach {
+                Attach::TpBtf(name) | Attach::RawTracepoint(name) => tracepoints.insert(name),
+                Attach::Fentry(name) | Attach::Kprobe(name) => functions.insert(name),
+            };
+        }
+        let found = symbols::find(&functions, &tracepoints);
+        let function = |(name, module): (String, Option<String>)| {
+            let parameters = self.parameters_of_function(&name, module.as_deref());
+            (name, Function { module, parameters })
         };
-        let names = crate::plan::catalog::CATALOG.iter().filter_map(|program| program.tracepoint());
         Facts {
-            tracepoints: names.filter(exists).map(str::to_owned).collect(),
-            kvm: Path::new("/sys/module/kvm").exists() || exists(&"kvm_entry"),
+            tracepoints: tracepoints.iter().filter_map(|name| self.tracepoint(name, &found)).collect(),
+            functions: found.functions.clone().into_iter().map(function).collect(),
+            no_kprobes: no_kprobes(),
+            no_fentry: (!self.own).then(|| "needs the kernel's own BTF".to_owned()),
             ..Facts::default()
         }
     }
 
-    /// Whether `kfree_skb` reports a reason: its third argument, v5.17 and later.
-    pub fn has_drop_reasons(&self) -> bool {
-        // The first parameter of the type behind a tracepoint is its private data.
-        self.tracepoint_parameters("btf_trace_kfree_skb").is_some_and(|count| count >= 4)
+    fn tracepoint(&self, name: &str, found: &symbols::Found) -> Option<(String, Tracepoint)> {
+        let in_vmlinux = self.parameters_of_tracepoint(name, None);
+        let typed = in_vmlinux.is_some() && self.own;
+        if in_vmlinux.is_none() && !found.tracepoints.contains(name) {
+            return None;
+        }
+        let module = name.starts_with("kvm_").then_some("kvm");
+        let parameters = in_vmlinux.or_else(|| self.parameters_of_tracepoint(name, module));
+        Some((name.to_owned(), Tracepoint { typed, parameters }))
     }
 
-    fn tracepoint_parameters(&self, name: &str) -> Option<usize> {
-        let typedef = self.0.resolve_types_by_name(name).ok()?.into_iter().next()?;
+    /// Types of a tracepoint's arguments. The first parameter of the type behind it is its private data.
+    fn parameters_of_tracepoint(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
+        let part = self.of(module)?;
+        let btf = part.btf();
+        let typedef = btf.resolve_types_by_name(&format!("btf_trace_{name}")).ok()?.into_iter().next()?;
         let Type::Typedef(typedef) = typedef else { return None };
-        self.0.chained_type_iter(&typedef).find_map(|step| match step {
-            Type::FuncProto(prototype) => Some(prototype.parameters.len()),
+        let prototype = btf.chained_type_iter(&typedef).find_map(prototype)?;
+        Some(types(btf, &prototype).into_iter().skip(1).collect())
+    }
+
+    fn parameters_of_function(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
+        let part = self.of(module)?;
+        let btf = part.btf();
+        let function = btf.resolve_types_by_name(name).ok()?.into_iter().find_map(|found| match found {
+            Type::Func(function) => Some(function),
             _ => None,
-        })
+        })?;
+        let prototype = btf.resolve_chained_type(&function).ok().and_then(prototype)?;
+        Some(types(btf, &prototype))
+    }
+
+    /// Offset of a member of a module's structure; none where the module has no BTF.
+    pub fn module_offset(&self, module: &str, structure: &str, member: &str) -> Option<u32> {
+        // What is built in is in the kernel's own.
+        let own = self.offset(structure, member).ok();
+        own.or_else(|| Some(offset(self.of(Some(module))?.btf(), structure, member).ok()? / 8))
+    }
+
+    /// Whether `kfree_skb` reports a reason: its third argument, v5.17 and later.
+    pub fn has_drop_reasons(&self) -> bool {
+        self.parameters_of_tracepoint("kfree_skb", None).is_some_and(|types| types.len() >= 3)
     }
 
     /// Names of `enum skb_drop_reason` by number, without their prefix; empty before v5.17.
     pub fn drop_reasons(&self) -> BTreeMap<u32, String> {
-        let types = self.0.resolve_types_by_name("skb_drop_reason").unwrap_or_default();
+        let btf = &self.vmlinux;
+        let types = btf.resolve_types_by_name("skb_drop_reason").unwrap_or_default();
         let Some(Type::Enum(reasons)) = types.into_iter().find(|found| matches!(found, Type::Enum(_))) else {
             return BTreeMap::new();
         };
         let name = |member: &btf_rs::EnumMember| {
-            let name = self.0.resolve_name(member).ok()?;
+            let name = btf.resolve_name(member).ok()?;
             let short = name.trim_start_matches("SKB_DROP_REASON_").trim_start_matches("SKB_").to_owned();
             Some((member.val(), short))
         };
@@ -90,36 +162,95 @@ impl KernelBtf {
     }
 
     fn offset(&self, structure: &str, member: &str) -> Result<u32> {
-        let types = self
-            .0
-            .resolve_types_by_name(structure)
-            .with_context(|| format!("this kernel has no {structure}"))?;
-        let found = types.iter().find_map(|found| match found {
-            Type::Struct(found) => self.member_bits(found, member),
-            _ => None,
-        });
-        let bits = found.ok_or_else(|| anyhow!("this kernel's struct {structure} has no member {member}"))?;
-        Ok(bits / 8)
+        Ok(offset(&self.vmlinux, structure, member)? / 8)
     }
+}
 
-    /// Bit offset of a member, also inside anonymous structures and unions.
-    fn member_bits(&self, structure: &Struct, wanted: &str) -> Option<u32> {
-        for member in &structure.members {
-            let name = self.0.resolve_name(member).unwrap_or_default();
-            if name == wanted {
-                return Some(member.bit_offset());
-            }
-            if !name.is_empty() {
-                continue;
-            }
-            if let Ok(Type::Struct(inner) | Type::Union(inner)) = self.0.resolve_chained_type(member)
-                && let Some(bits) = self.member_bits(&inner, wanted)
-            {
-                return Some(member.bit_offset() + bits);
-            }
+/// BTF of vmlinux or of a module.
+enum Part<'a> {
+    Vmlinux(&'a Btf),
+    Module(Rc<Btf>),
+}
+
+impl Part<'_> {
+    fn btf(&self) -> &Btf {
+        match self {
+            Part::Vmlinux(btf) => btf,
+            Part::Module(btf) => btf,
         }
-        None
     }
+}
+
+fn prototype(found: Type) -> Option<FuncProto> {
+    match found {
+        Type::FuncProto(prototype) => Some(prototype),
+        _ => None,
+    }
+}
+
+/// Types of a function's arguments, in the words of the catalog.
+fn types(btf: &Btf, prototype: &FuncProto) -> Vec<String> {
+    prototype.parameters.iter().map(|parameter| type_name(btf, parameter)).collect()
+}
+
+/// Name of a type, `struct` and qualifiers left out: `sk_buff **`.
+fn type_name(btf: &Btf, of: &dyn BtfType) -> String {
+    let Ok(found) = btf.resolve_chained_type(of) else { return "void".to_owned() };
+    let named = |named: &dyn BtfType| btf.resolve_name(named).unwrap_or_default();
+    match &found {
+        Type::Ptr(pointer) => {
+            let target = type_name(btf, pointer);
+            let space = if target.ends_with('*') { "" } else { " " };
+            format!("{target}{space}*")
+        }
+        Type::Const(inner) => type_name(btf, inner),
+        Type::Volatile(inner) => type_name(btf, inner),
+        Type::Restrict(inner) => type_name(btf, inner),
+        Type::TypeTag(inner) => type_name(btf, inner),
+        Type::Enum(_) | Type::Enum64(_) => {
+            format!("enum {}", found.as_btf_type().map(named).unwrap_or_default())
+        }
+        Type::FuncProto(_) => "function".to_owned(),
+        Type::Void => "void".to_owned(),
+        other => other.as_btf_type().map(named).unwrap_or_default(),
+    }
+}
+
+/// Offset of a structure's member, in bits.
+fn offset(btf: &Btf, structure: &str, member: &str) -> Result<u32> {
+    let types =
+        btf.resolve_types_by_name(structure).with_context(|| format!("this kernel has no {structure}"))?;
+    let found = types.iter().find_map(|found| match found {
+        Type::Struct(found) => member_bits(btf, found, member),
+        _ => None,
+    });
+    found.ok_or_else(|| anyhow!("this kernel's struct {structure} has no member {member}"))
+}
+
+/// Bit offset of a member, also inside anonymous structures and unions.
+fn member_bits(btf: &Btf, structure: &Struct, wanted: &str) -> Option<u32> {
+    for member in &structure.members {
+        let name = btf.resolve_name(member).unwrap_or_default();
+        if name == wanted {
+            return Some(member.bit_offset());
+        }
+        if !name.is_empty() {
+            continue;
+        }
+        if let Ok(Type::Struct(inner) | Type::Union(inner)) = btf.resolve_chained_type(member)
+            && let Some(bits) = member_bits(btf, &inner, wanted)
+        {
+            return Some(member.bit_offset() + bits);
+        }
+    }
+    None
+}
+
+/// Where the kernel says that it has kprobes (`perf_kprobe`, v4.17 and later).
+const KPROBES: &str = "/sys/bus/event_source/devices/kprobe/type";
+
+fn no_kprobes() -> Option<String> {
+    (!Path::new(KPROBES).exists()).then(|| "this kernel has no kprobes".to_owned())
 }
 
 /// Member of `pt_regs` that holds a system call's first argument.

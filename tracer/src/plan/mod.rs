@@ -1,18 +1,31 @@
 //! Which hook serves which hop on this kernel.
 //!
-//! [`catalog`] lists every program with the hops it can serve; [`btf`] finds out what this kernel offers and
-//! where its structures keep what the programs read. [`Plan::new`] is pure: facts and wishes in, a plan out.
-//! Nothing is loaded here; what fails later on is taken out of the plan by `probe`.
+//! [`chains`] is the plan as a table, hop by hop; [`catalog`] has the program of every hook; [`btf`] and [`symbols`]
+//! find out what this kernel offers. [`Plan::new`] is pure: facts and wishes in, a plan out. Nothing is loaded here:
+//! `probe` tries, and what fails there moves the plan down its chains.
 
 pub mod btf;
 pub mod catalog;
+pub mod chains;
+mod facts;
+pub mod symbols;
+mod unserved;
 
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
 use tracer_common::hop::{Hook, Hop};
 
+pub use self::{
+    chains::REPORTED_HOPS,
+    facts::{Facts, Function, Tracepoint},
+};
 use crate::{
-    plan::catalog::{CATALOG, Program},
-    recording::PlannedHop,
-    topology::{ThreadRole, Vm},
+    plan::{
+        catalog::{CATALOG, Program},
+        chains::{CHAINS, Row},
+    },
+    recording::{Choice, PassedOver, PlannedHop},
 };
 
 /// How XDP programs are used, `--xdp`.
@@ -29,106 +42,172 @@ pub enum XdpMode {
     Off,
 }
 
-/// What the plan depends on.
+/// What the user wants of the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Tracepoints that BTF knows, by name.
-    pub tracepoints: Vec<String>,
-    /// Whether KVM's tracepoints exist.
-    pub kvm: bool,
-    /// Whether any traced guest runs on KVM.
-    pub kvm_guest: bool,
-    /// Whether any traced guest's CPU is emulated.
-    pub emulated_guest: bool,
-    /// Whether any traced tap is served by vhost.
-    pub vhost: bool,
-    /// Whether any traced NIC has an interrupt that is known.
-    pub nic_irq: bool,
+pub struct Wishes {
+    /// `--xdp`.
+    pub xdp: XdpMode,
+    /// `--hook HOP=HOOK`: hops with the hook that is to serve them.
+    pub hooks: Vec<(Hop, Hook)>,
+    /// `--hop` and `--profile`: hops of the user's own.
+    pub user_hops: Vec<UserHop>,
 }
 
-impl Facts {
-    /// Adds what the traced VMs say to what the kernel says.
-    pub fn with_vms(mut self, vms: &[&Vm]) -> Facts {
-        self.kvm_guest = vms.iter().any(|vm| vm.kvm);
-        self.emulated_guest = vms.iter().any(|vm| !vm.kvm);
-        let has_vhost = |vm: &&Vm| vm.threads.iter().any(|thread| thread.role == ThreadRole::Vhost);
-        self.vhost = vms.iter().any(has_vhost);
-        self.nic_irq =
-            vms.iter().flat_map(|vm| &vm.taps).flat_map(|tap| &tap.nics).any(|nic| !nic.irqs.is_empty());
-        self
-    }
+/// A hop of the user's own: a function with an skb among its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserHop {
+    /// Its name in the report, such as `vmnet.in`.
+    pub name: String,
+    /// Kernel function to probe.
+    pub function: String,
+    /// Which argument the skb is, from 0.
+    pub argument: u32,
+    /// Whether that argument points to the pointer.
+    pub indirect: bool,
 }
 
 /// Programs to attach, and the hops they serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Programs to attach, in the order of the catalog.
-    pub programs: Vec<&'static Program>,
     /// XDP mode asked for.
     pub xdp: XdpMode,
-    /// Hops that cannot be served, with the reason and what would help.
-    unserved: Vec<(Hop, String)>,
+    /// Hops of the user's own.
+    pub user_hops: Vec<UserHop>,
+    facts: Facts,
+    wished: Vec<(Hop, Hook)>,
+    rows: Vec<Served>,
+    /// What could not be attached, by program.
+    failed: BTreeMap<&'static str, String>,
 }
 
-/// Hops of a frame's way, in the order of `doctor` and of the report.
-pub const REPORTED_HOPS: &[Hop] = &[
-    Hop::VmmKick,
-    Hop::VmmWake,
-    Hop::TapWrite,
-    Hop::TapRx,
-    Hop::BridgeIn,
-    Hop::IpIn,
-    Hop::IpOut,
-    Hop::BridgeOut,
-    Hop::NicQueue,
-    Hop::NicXmit,
-    Hop::NicDone,
-    Hop::NicHw,
-    Hop::NicIrq,
-    Hop::NicRx,
-    Hop::NicStack,
-    Hop::TapQueue,
-    Hop::TapRing,
-    Hop::VmmRead,
-    Hop::VmmReadEnd,
-    Hop::VmmIrq,
-    Hop::VcpuEnter,
-];
+/// What serves a row of the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Served {
+    row: usize,
+    hooks: Vec<Hook>,
+    passed_over: Vec<(Hook, String)>,
+}
 
 impl Plan {
-    /// Chooses the programs for `facts`.
-    pub fn new(facts: &Facts, xdp: XdpMode) -> Plan {
-        let programs: Vec<_> = CATALOG.iter().filter(|program| program.is_usable(facts)).collect();
-        let mut plan = Plan { programs, xdp, unserved: Vec::new() };
-        for &hop in REPORTED_HOPS {
-            if plan.hooks(hop).is_empty() {
-                plan.unserved.push((hop, catalog::why_unserved(hop, facts)));
-            }
+    /// Chooses the hooks for `facts`.
+    ///
+    /// # Errors
+    /// A hook that is wished for and cannot serve.
+    pub fn new(facts: &Facts, wishes: &Wishes) -> Result<Plan> {
+        let mut plan = Plan {
+            xdp: wishes.xdp,
+            user_hops: wishes.user_hops.clone(),
+            facts: facts.clone(),
+            wished: wishes.hooks.clone(),
+            rows: Vec::new(),
+            failed: BTreeMap::new(),
+        };
+        plan.choose();
+        for &(hop, hook) in &wishes.hooks {
+            plan.grants(hop, hook)?;
         }
-        plan
+        Ok(plan)
     }
 
-    /// Takes a program out that could not be attached.
-    pub fn fail(&mut self, program: &Program, reason: &str) {
-        self.programs.retain(|kept| kept.name != program.name);
-        for &hop in program.hops {
-            if REPORTED_HOPS.contains(&hop) && self.hooks(hop).is_empty() {
-                self.unserved.push((hop, format!("{} could not be attached: {reason}", program.hook.name())));
+    fn choose(&mut self) {
+        let rows = CHAINS.iter().enumerate().filter(|(_, row)| self.facts.cases.contains(&row.case));
+        self.rows = rows.map(|(index, row)| self.serve(index, row)).collect();
+    }
+
+    fn serve(&self, index: usize, row: &Row) -> Served {
+        let mut served = Served { row: index, ..Served::default() };
+        for link in self.links(row) {
+            match self.takes(link[0]) {
+                Ok(()) => {
+                    served.hooks = link.iter().copied().filter(|hook| self.takes(*hook).is_ok()).collect();
+                    break;
+                }
+                Err(why) => served.passed_over.push((link[0], why)),
             }
         }
+        served
+    }
+
+    /// The links of a row that the user leaves to choose from: all, or the one with the hook asked for.
+    fn links(&self, row: &Row) -> Vec<&'static [Hook]> {
+        let wanted = self
+            .wished
+            .iter()
+            .find(|(hop, hook)| *hop == row.hop && row.chain.iter().any(|link| link.contains(hook)));
+        let keeps = |link: &&&[Hook]| wanted.is_none_or(|(_, hook)| link.contains(hook));
+        row.chain.iter().filter(keeps).copied().collect()
+    }
+
+    /// Whether this kernel takes a hook's program, as far as is known by now.
+    fn takes(&self, hook: Hook) -> Result<(), String> {
+        let Some(program) = catalog::program(hook) else { return Err("not a hook of its own".to_owned()) };
+        match self.failed.get(program.name) {
+            Some(why) => Err(why.clone()),
+            None => self.facts.offers(program),
+        }
+    }
+
+    /// Makes sure that a wished hook serves its hop.
+    fn grants(&self, hop: Hop, hook: Hook) -> Result<()> {
+        let rows: Vec<_> = self.rows.iter().filter(|served| CHAINS[served.row].hop == hop).collect();
+        if rows.iter().any(|served| served.hooks.contains(&hook)) {
+            return Ok(());
+        }
+        let refused = rows.iter().flat_map(|served| &served.passed_over).find(|(over, _)| *over == hook);
+        if let Some((_, why)) = refused {
+            bail!("--hook {}={}: {why}", hop.name(), hook.name());
+        }
+        let mut known: Vec<_> = rows
+            .iter()
+            .flat_map(|served| CHAINS[served.row].chain.iter())
+            .flat_map(|link| link.iter())
+            .map(|hook| hook.name())
+            .collect();
+        known.dedup();
+        match known.as_slice() {
+            [] => bail!("--hook {}: {}", hop.name(), unserved::no_case(hop)),
+            known => bail!(
+                "--hook {}={}: that hook does not serve this hop here; these can: {}",
+                hop.name(),
+                hook.name(),
+                known.join(", ")
+            ),
+        }
+    }
+
+    /// Programs to attach, in the order of the catalog.
+    pub fn programs(&self) -> Vec<&'static Program> {
+        let used = |program: &&Program| self.rows.iter().any(|served| served.hooks.contains(&program.hook));
+        CATALOG.iter().filter(used).collect()
+    }
+
+    /// Whether a hook is in use, for whatever hop.
+    pub fn uses(&self, hook: Hook) -> bool {
+        self.rows.iter().any(|served| served.hooks.contains(&hook))
+    }
+
+    /// Whether `hook` serves `hop` in any case.
+    pub fn serves(&self, hop: Hop, hook: Hook) -> bool {
+        self.rows.iter().any(|served| CHAINS[served.row].hop == hop && served.hooks.contains(&hook))
+    }
+
+    /// Notes that a program could not be attached: the plan moves down the chains that it stood in.
+    pub fn fail(&mut self, program: &'static Program, reason: &str) {
+        self.failed.insert(program.name, reason.to_owned());
+        self.choose();
     }
 
     /// The hooks that serve `hop`, first choice first.
     pub fn hooks(&self, hop: Hop) -> Vec<Hook> {
-        let mut hooks: Vec<_> = self
-            .programs
-            .iter()
-            .filter(|program| program.hops.contains(&hop))
-            .map(|program| program.hook)
-            .collect();
-        let by_xdp = matches!(hop, Hop::NicRx | Hop::TapRx);
-        if by_xdp && matches!(self.xdp, XdpMode::Native | XdpMode::Generic) {
-            hooks.insert(0, Hook::Xdp);
+        let mut hooks = Vec::new();
+        if matches!(hop, Hop::NicRx | Hop::TapRx) && matches!(self.xdp, XdpMode::Native | XdpMode::Generic) {
+            hooks.push(Hook::Xdp);
+        }
+        for hook in self.rows.iter().filter(|served| CHAINS[served.row].hop == hop).flat_map(|row| &row.hooks)
+        {
+            if !hooks.contains(hook) {
+                hooks.push(*hook);
+            }
         }
         hooks
     }
@@ -140,56 +219,41 @@ impl Plan {
 
     /// The plan as the recording and `doctor` show it, one entry a hop.
     pub fn hops(&self) -> Vec<PlannedHop> {
-        let describe = |&hop: &Hop| PlannedHop {
+        let reported = REPORTED_HOPS.iter().map(|&hop| self.planned(hop));
+        reported.chain(self.user_hops.iter().map(planned_by_user)).collect()
+    }
+
+    fn planned(&self, hop: Hop) -> PlannedHop {
+        let hooks = self.hooks(hop);
+        let choices: Vec<Choice> =
+            self.rows.iter().filter(|served| CHAINS[served.row].hop == hop).map(choice).collect();
+        PlannedHop {
             hop: hop.name().to_owned(),
-            hooks: self.hooks(hop).iter().map(|hook| hook.name().to_owned()).collect(),
-            unserved: self.unserved.iter().find(|(missing, _)| *missing == hop).map(|(_, why)| why.clone()),
-        };
-        REPORTED_HOPS.iter().map(describe).collect()
+            unserved: hooks.is_empty().then(|| unserved::why(hop, &choices)),
+            hooks: hooks.iter().map(|hook| hook.name().to_owned()).collect(),
+            choices,
+        }
+    }
+}
+
+fn choice(served: &Served) -> Choice {
+    let passed_over =
+        |(hook, why): &(Hook, String)| PassedOver { hook: hook.name().to_owned(), why: why.clone() };
+    Choice {
+        case: CHAINS[served.row].case.describe().to_owned(),
+        hooks: served.hooks.iter().map(|hook| hook.name().to_owned()).collect(),
+        passed_over: served.passed_over.iter().map(passed_over).collect(),
+    }
+}
+
+fn planned_by_user(user: &UserHop) -> PlannedHop {
+    PlannedHop {
+        hop: user.name.clone(),
+        hooks: vec![format!("kprobe:{}", user.function)],
+        unserved: None,
+        choices: Vec::new(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn facts() -> Facts {
-        let tracepoints =
-            CATALOG.iter().filter_map(|program| program.tracepoint()).map(str::to_owned).collect();
-        Facts { tracepoints, kvm: true, kvm_guest: true, ..Facts::default() }
-    }
-
-    #[test]
-    fn every_reported_hop_is_served_or_says_why_not() {
-        for facts in [facts(), Facts::default(), Facts { emulated_guest: true, kvm_guest: false, ..facts() }]
-        {
-            for hop in Plan::new(&facts, XdpMode::Auto).hops() {
-                assert_ne!(hop.hooks.is_empty(), hop.unserved.is_none(), "{hop:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_program_that_fails_leaves_its_hops_unserved_with_the_reason() {
-        let mut plan = Plan::new(&facts(), XdpMode::Auto);
-        let program = plan.programs.iter().find(|program| program.hook == Hook::NetDevQueue).copied();
-        plan.fail(program.unwrap(), "EPERM");
-        let hops = plan.hops();
-        let queue = hops.iter().find(|hop| hop.hop == "nic.queue").unwrap();
-        assert!(queue.unserved.as_ref().unwrap().contains("EPERM"));
-    }
-
-    #[test]
-    fn an_emulated_guest_has_no_kvm_hooks() {
-        let facts = Facts { emulated_guest: true, kvm_guest: false, ..facts() };
-        let plan = Plan::new(&facts, XdpMode::Auto);
-        assert_eq!(plan.hooks(Hop::VcpuEnter), [Hook::SchedSwitch]);
-        assert!(plan.hooks(Hop::VmmIrq).is_empty());
-    }
-
-    #[test]
-    fn xdp_asked_for_comes_before_the_tracepoints() {
-        let plan = Plan::new(&facts(), XdpMode::Generic);
-        assert_eq!(plan.hooks(Hop::NicRx), [Hook::Xdp, Hook::NetifRx, Hook::NapiGroReceiveEntry]);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //!
 //! With `source` the only module that names aya.
 
+mod attach;
 mod bill;
 mod cost;
 mod targets;
@@ -11,25 +12,23 @@ mod xdp;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader, Pod,
     maps::{Array, MapData, RingBuf},
-    programs::{BtfTracePoint, RawTracePoint, links::FdLink},
+    programs::links::FdLink,
 };
 pub use bill::ExitMeter;
 pub use cost::CostMeter;
 pub use targets::Targets;
 use tracer_common::{
     account::ExitRecord,
-    config::{Offsets, Settings},
+    config::{self, Offsets, Settings},
     event::ABI_VERSION,
     filter::Clause,
+    hop::{Hook, Hop},
 };
-pub use trial::{Trial, try_load};
+pub use trial::{Trial, try_out};
 
-use crate::plan::{
-    Plan, XdpMode,
-    catalog::{Attach, Program},
-};
+use crate::plan::{Plan, UserHop, XdpMode, catalog::Program};
 
 /// The BPF object, built by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vmhop-bpf"));
@@ -72,62 +71,76 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads and attaches what `plan` says; what the kernel refuses is taken out of the plan.
+    /// Loads and attaches what `plan` says. What the kernel refuses moves the plan down its chains; then all is
+    /// loaded anew, since the programs are told beforehand which of them serves what.
     ///
     /// # Errors
-    /// The object does not load, or not a single program can be attached.
+    /// The object does not load, a hop of the user's cannot be attached, or not a single program can.
     pub fn attach(setup: &Setup, plan: &mut Plan) -> Result<Probe> {
+        let mut notes = Vec::new();
+        loop {
+            let mut probe = Probe::load(setup, plan)?;
+            probe.attach_user_hops(&plan.user_hops)?;
+            let refused = probe.attach_all(plan);
+            if refused.is_empty() {
+                probe.notes = notes;
+                probe.attach_xdp(plan, &setup.targets);
+                probe.attach_bill(setup);
+                return Ok(probe);
+            }
+            for (program, why) in refused {
+                log::warn!("{}: {why}", program.name);
+                notes.push(format!("{} could not be attached: {why}", program.hook.name()));
+                plan.fail(program, &why);
+            }
+            if plan.programs().is_empty() {
+                bail!("not one BPF program could be attached: {}", notes.join("; "));
+            }
+        }
+    }
+
+    fn load(setup: &Setup, plan: &Plan) -> Result<Probe> {
+        let settings = Settings {
+            sys_enter_writes: u32::from(plan.serves(Hop::TapWrite, Hook::SysEnter)),
+            irq_accept: u32::from(plan.uses(Hook::KvmApicAcceptIrq)),
+            ..setup.settings
+        };
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &setup.offsets, true)
-            .override_global("SETTINGS", &setup.settings, true)
-            // Its name carries the version: an object that writes other records lacks it and does not load.
+            .override_global("SETTINGS", &settings, true)
             .override_global(aya_log::LEVEL, &setup.log_level, true)
+            // Its name carries the version: an object that writes other records lacks it and does not load.
             .override_global("VMHOP_ABI_2", &ABI_VERSION, true)
             .override_global("EXIT_RECORD", &setup.exit_record, true)
             .map_max_entries("EVENTS", setup.ring_bytes)
             .map_max_entries("ACCOUNTS", setup.targets.vcpus().len().max(1) as u32)
             .load(OBJECT)
             .context("failed to create the BPF maps: is this user root, and is BPF allowed here?")?;
-        write_filter(&mut ebpf, &setup.clauses)?;
+        write_array(&mut ebpf, "FILTER", &setup.clauses)?;
+        let user = |hop: &UserHop| config::UserHop { argument: hop.argument, indirect: hop.indirect.into() };
+        write_array(&mut ebpf, "USER", &plan.user_hops.iter().map(user).collect::<Vec<_>>())?;
         setup.targets.write(&mut ebpf)?;
-        let mut probe = Probe { ebpf, xdp_links: Vec::new(), exits_told: true, notes: Vec::new() };
-        probe.attach_all(plan)?;
-        probe.attach_xdp(plan, &setup.targets);
-        probe.attach_bill(setup);
-        Ok(probe)
+        Ok(Probe { ebpf, xdp_links: Vec::new(), exits_told: true, notes: Vec::new() })
     }
 
-    fn attach_all(&mut self, plan: &mut Plan) -> Result<()> {
-        let btf = Btf::from_sys_fs().context("failed to read the kernel's BTF")?;
-        for program in plan.programs.clone() {
-            if let Err(error) = self.attach_one(program, &btf) {
-                log::warn!("{}: {error:#}", program.name);
-                self.notes.push(format!("{} could not be attached: {error:#}", program.hook.name()));
-                plan.fail(program, &format!("{error:#}"));
-            }
-        }
-        if plan.programs.is_empty() {
-            bail!("not one BPF program could be attached: {}", self.notes.join("; "));
-        }
-        Ok(())
+    /// Attaches the programs of the plan; returns those that the kernel refuses, and why.
+    fn attach_all(&mut self, plan: &Plan) -> Vec<(&'static Program, String)> {
+        let btf = own_btf();
+        let attach = |program: &'static Program| {
+            let error = attach::attach(&mut self.ebpf, program, btf.as_ref()).err()?;
+            Some((program, error))
+        };
+        plan.programs().into_iter().filter_map(attach).collect()
     }
 
-    fn attach_one(&mut self, program: &Program, btf: &Btf) -> Result<()> {
-        let loaded = self
-            .ebpf
-            .program_mut(program.name)
-            .with_context(|| format!("the BPF object has no program {}", program.name))?;
-        match program.attach {
-            Attach::TpBtf(tracepoint) => {
-                let loaded: &mut BtfTracePoint = loaded.try_into()?;
-                loaded.load(tracepoint, btf).with_context(|| format!("failed to load {}", program.name))?;
-                loaded.attach().with_context(|| format!("failed to attach {}", program.name))?;
-            }
-            Attach::RawTracepoint(tracepoint) => {
-                let loaded: &mut RawTracePoint = loaded.try_into()?;
-                loaded.load().with_context(|| format!("failed to load {}", program.name))?;
-                loaded.attach(tracepoint).with_context(|| format!("failed to attach {}", program.name))?;
-            }
+    fn attach_user_hops(&mut self, hops: &[UserHop]) -> Result<()> {
+        for (number, hop) in hops.iter().enumerate() {
+            attach::kprobe(&mut self.ebpf, &format!("user_hop_{number}"), &hop.function).map_err(
+                |error| {
+                    let why = attach::in_short(&error);
+                    anyhow!("hop {}: function {} cannot be probed: {why}", hop.name, hop.function)
+                },
+            )?;
         }
         Ok(())
     }
@@ -179,11 +192,16 @@ impl Probe {
     }
 }
 
-fn write_filter(ebpf: &mut Ebpf, clauses: &[Clause]) -> Result<()> {
-    let map = ebpf.map_mut("FILTER").ok_or_else(|| anyhow!("the BPF object has no filter map"))?;
-    let mut filter: Array<_, Clause> = Array::try_from(map)?;
-    for (index, clause) in (0..).zip(clauses) {
-        filter.set(index, clause, 0).context("failed to write the filter")?;
+/// The kernel's own BTF, by which it knows the types of programs; none where it has none.
+fn own_btf() -> Option<Btf> {
+    Btf::from_sys_fs().inspect_err(|error| log::info!("no BTF of the kernel's own: {error}")).ok()
+}
+
+fn write_array<T: Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) -> Result<()> {
+    let map = ebpf.map_mut(name).ok_or_else(|| anyhow!("the BPF object has no map {name}"))?;
+    let mut array: Array<_, T> = Array::try_from(map)?;
+    for (index, value) in (0..).zip(values) {
+        array.set(index, value, 0).with_context(|| format!("failed to write the BPF map {name}"))?;
     }
     Ok(())
 }

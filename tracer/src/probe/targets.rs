@@ -2,11 +2,14 @@
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{Ebpf, Pod, maps::HashMap};
-use tracer_common::config::{Role, ThreadRole, device_key, device_value, fd_key};
+use tracer_common::{
+    config::{Role, ThreadRole, device_key, device_value, fd_key, thread_value},
+    event::NO_DEVICE,
+};
 
 use crate::{
     recording::DeviceSlot,
-    topology::{Device, ThreadRole as VmThreadRole, Vm},
+    topology::{Device, DeviceKind, Tap, ThreadRole as VmThreadRole, Vm},
 };
 
 /// Slots that the records have room for; 255 stands for none.
@@ -31,6 +34,8 @@ pub struct Targets {
     /// Devices by slot.
     pub devices: Vec<Target>,
     far_ends: Vec<(u64, u32)>,
+    transits: Vec<(u64, u32)>,
+    processes: Vec<(u32, u32)>,
     threads: Vec<(u32, u32)>,
     tap_fds: Vec<(u64, u32)>,
     irqs: Vec<(u32, u32)>,
@@ -43,10 +48,16 @@ impl Targets {
     /// More devices than an event can name.
     pub fn of(vms: &[Vm]) -> Result<Targets> {
         let mut targets = Targets::default();
-        for vm in vms {
-            targets.add_threads(vm);
+        for (number, vm) in vms.iter().enumerate() {
+            targets.add_threads(
+                vm,
+                u8::try_from(number).context("more than 256 VMs to trace: name fewer with --vm")?,
+            );
+            targets.processes.push((vm.pid as u32, 1));
             for tap in &vm.taps {
-                let slot = targets.add_device(Role::Tap, vm, &tap.device)?;
+                let role = if tap.device.kind == DeviceKind::Macvtap { Role::Macvtap } else { Role::Tap };
+                let slot = targets.add_device(role, vm, &tap.device)?;
+                targets.add_transit(tap);
                 for &fd in &tap.fds {
                     targets.tap_fds.push((fd_key(vm.pid as u32, fd as u32), slot.into()));
                 }
@@ -58,16 +69,24 @@ impl Targets {
         Ok(targets)
     }
 
-    fn add_threads(&mut self, vm: &Vm) {
+    fn add_threads(&mut self, vm: &Vm, number: u8) {
         for thread in &vm.threads {
-            let role = match thread.role {
-                VmThreadRole::Io | VmThreadRole::Vhost => ThreadRole::Io,
-                VmThreadRole::Vcpu(_) if vm.kvm => ThreadRole::Vcpu,
-                VmThreadRole::Vcpu(_) => ThreadRole::EmulatedVcpu,
+            let (role, vcpu) = match thread.role {
+                VmThreadRole::Io | VmThreadRole::Vhost => (ThreadRole::Io, 0),
+                VmThreadRole::Vcpu(vcpu) if vm.kvm => (ThreadRole::Vcpu, vcpu),
+                VmThreadRole::Vcpu(vcpu) => (ThreadRole::EmulatedVcpu, vcpu),
                 VmThreadRole::Other => continue,
             };
-            self.threads.push((thread.tid as u32, role as u32));
+            self.threads.push((thread.tid as u32, thread_value(role, number, vcpu as u16)));
         }
+    }
+
+    /// A routed frame enters IP on the bridge itself, and leaves it there on its way back.
+    fn add_transit(&mut self, tap: &Tap) {
+        let Some(switch) = tap.switch.as_ref().filter(|_| tap.routed) else { return };
+        let device = &switch.device;
+        self.transits
+            .push((device_key(device.netns, device.ifindex), device_value(NO_DEVICE, Role::Transit)));
     }
 
     fn add_nic(&mut self, vm: &Vm, nic: &Device) -> Result<()> {
@@ -105,7 +124,7 @@ impl Targets {
     pub fn slots(&self) -> Vec<DeviceSlot> {
         let describe = |target: &Target| DeviceSlot {
             slot: target.slot,
-            role: if target.role == Role::Tap { "tap" } else { "nic" }.to_owned(),
+            role: if target.role == Role::Nic { "nic" } else { "tap" }.to_owned(),
             vm: target.vm.clone(),
             device: target.device.clone(),
         };
@@ -117,11 +136,12 @@ impl Targets {
         let device = |target: &Target| {
             (device_key(target.device.netns, target.device.ifindex), device_value(target.slot, target.role))
         };
-        let mut devices: Vec<_> = self.far_ends.clone();
-        // After the far ends, so that a veth whose both ends are traced keeps its own role.
+        let mut devices = [self.transits.as_slice(), &self.far_ends].concat();
+        // After these, so that a veth whose both ends are traced keeps its own role.
         devices.extend(self.devices.iter().map(device));
         fill(ebpf, "DEVICES", &devices)?;
         fill(ebpf, "THREADS", &self.threads)?;
+        fill(ebpf, "PROCESSES", &self.processes)?;
         fill(ebpf, "TAP_FDS", &self.tap_fds)?;
         fill(ebpf, "IRQS", &self.irqs)
     }

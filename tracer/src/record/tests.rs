@@ -37,11 +37,13 @@ fn header() -> Header {
             hop: "tap.rx".to_owned(),
             hooks: Vec::new(),
             unserved: Some("no".to_owned()),
+            choices: Vec::new(),
         }],
         filter: "icmp".to_owned(),
         command: vec!["ping".to_owned()],
         drop_reasons: BTreeMap::from([(2, "NOT_SPECIFIED".to_owned())]),
         exit_reasons: BTreeMap::from([(1, BTreeMap::from([(12, "HLT".to_owned())]))]),
+        user_hops: Vec::new(),
     }
 }
 

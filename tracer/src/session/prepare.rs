@@ -32,9 +32,9 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn new(config: &RecordConfig) -> Result<Prepared> {
-        let btf = KernelBtf::load()?;
+        let btf = KernelBtf::load(None)?;
         let vms: Vec<&Vm> = config.vms.iter().collect();
-        let mut plan = Plan::new(&btf.facts().with_vms(&vms), config.xdp);
+        let mut plan = Plan::new(&btf.facts(&[]).with_vms(&vms), &config.wishes)?;
         let (text, clauses) = &config.filter;
         let exits = exit_format(&vms);
         let setup = Setup {
@@ -65,6 +65,7 @@ impl Prepared {
             command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             drop_reasons: btf.drop_reasons(),
             exit_reasons: exits.map(|format| format.names).unwrap_or_default(),
+            user_hops: config.wishes.user_hops.iter().map(|hop| hop.name.clone()).collect(),
         };
         let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
         Ok(Prepared { probe, header, devices, bill })
@@ -83,8 +84,20 @@ fn settings(btf: &KernelBtf, clauses: usize) -> Result<Settings> {
         sys_write: libc::SYS_write as u32,
         sys_writev: libc::SYS_writev as u32,
         drop_reasons: u32::from(btf.has_drop_reasons()),
-        reserved: 0,
+        vhost_work_from_wait: vhost_work_from_wait(btf),
+        vcpu_id: btf.module_offset("kvm", "kvm_vcpu", "vcpu_id").unwrap_or(0),
+        ..Settings::default()
     })
+}
+
+/// How far `vhost_poll.work` lies behind `vhost_poll.wait`; without BTF of the module, as in v5.10: `wait` is the last
+/// member before it, a `wait_queue_entry` of 40 bytes.
+fn vhost_work_from_wait(btf: &KernelBtf) -> u32 {
+    let at = |member| btf.module_offset("vhost", "vhost_poll", member);
+    match (at("wait"), at("work")) {
+        (Some(wait), Some(work)) if work > wait => work - wait,
+        _ => 40,
+    }
 }
 
 fn random_key() -> Result<[u64; 2]> {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::shell::{command, output};
+use crate::shell::{cache, command, output};
 
 use super::{
     Outcome,
@@ -22,7 +22,7 @@ const META_PACKAGE: &str = "linux-image-cloud-amd64";
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_net", "virtio_console", "af_packet"];
 
 pub fn ensure(system: &System) -> anyhow::Result<Outcome> {
-    let cache = cache()?;
+    let cache = cache()?.join("lab");
     if let Ok(release) = fs::read_to_string(cache.join("release"))
         && cache.join("vmlinuz").is_file()
     {
@@ -60,13 +60,6 @@ fn hosts_own() -> Option<Outcome> {
     let images = [PathBuf::from(format!("/boot/vmlinuz-{release}")), modules.join("vmlinuz")];
     let image = images.into_iter().find(|image| image.is_file() && modules.is_dir())?;
     Some(Outcome::Found(format!("the host's own, {}", image.display())))
-}
-
-/// The folder that `vmhop lab` looks at.
-fn cache() -> anyhow::Result<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    Ok(cache.or(home).context("neither XDG_CACHE_HOME nor HOME is set")?.join("vmhop/lab"))
 }
 
 /// Fetches the kernel into a folder beside the cache, and moves it there when it is whole.

@@ -13,7 +13,7 @@ use std::{process::ExitCode, time::Instant};
 use crate::shell::{Log, say, seconds};
 
 use self::system::System;
-pub use self::system::privileged;
+pub use self::system::{find, privileged};
 
 /// How to set up
 #[derive(Debug, clap::Args)]

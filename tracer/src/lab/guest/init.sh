@@ -7,6 +7,13 @@ fail() {
     poweroff -f
 }
 
+# The value of a word on the kernel's command line: what differs between the guests of a lab.
+option() {
+    for word in $(cat /proc/cmdline); do
+        case $word in "vmhop.$1="*) echo "${word#*=}" ;; esac
+    done
+}
+
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -27,8 +34,14 @@ echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad
 echo 0 > /proc/sys/net/ipv6/conf/eth0/router_solicitations
 ip link set lo up
 ip link set eth0 up
-ip addr add @IPV4@/24 dev eth0 || fail "eth0 takes no IPv4 address"
-ip -6 addr add @IPV6@/64 dev eth0 || fail "eth0 takes no IPv6 address"
+ip addr add "$(option ipv4)" dev eth0 || fail "eth0 takes no IPv4 address"
+ip -6 addr add "$(option ipv6)" dev eth0 || fail "eth0 takes no IPv6 address"
+for gateway in $(option gateway4) $(option gateway6); do
+    # First where it is: the guest's own network may be just the guest.
+    ip route add "$gateway" dev eth0 || fail "there is no way to $gateway"
+    case $gateway in *:*) family=-6 ;; *) family=-4 ;; esac
+    ip $family route add default via "$gateway" dev eth0 || fail "there is no default route by $gateway"
+done
 
 # Sparse: it has its size at once and costs no memory.
 truncate -s @LARGE_SIZE@ /www/@LARGE_NAME@

@@ -1,0 +1,163 @@
+//! The command lines of `ip` that make the lab's devices. Pure.
+//!
+//! Addresses get `nodad`, or IPv6 would be unusable for its first second. The bridge has no forwarding delay and
+//! no spanning tree: a port forwards as soon as it is up.
+
+use super::super::{
+    addresses::{self, GUESTS, Station, host_mac, peer_mac},
+    layout::{BRIDGE, Lab, tap},
+    spec::{Network, Spec},
+};
+
+/// Both namespaces, and the wire between them.
+pub(super) fn wire(lab: &Lab, spec: &Spec) -> Vec<String> {
+    let (host, peer, nic, peer_nic) = (lab.host_ns(), lab.peer_ns(), spec.nic(), spec.peer_nic());
+    let mut lines = vec![format!("netns add {host}"), format!("netns add {peer}")];
+    match spec.wire {
+        None => {
+            let far = format!("peer name {peer_nic} address {} netns {peer}", peer_mac());
+            lines.push(format!("-n {host} link add {nic} type veth {far}"));
+        }
+        // Hardware keeps its address: the far end of a real cable may be a switch that knows it.
+        Some(_) => {
+            lines.push(format!("link set dev {nic} netns {host}"));
+            lines.push(format!("link set dev {peer_nic} netns {peer}"));
+        }
+    }
+    lines
+}
+
+/// The other devices of the host, and which of them are ports of which.
+pub(super) fn devices(lab: &Lab, spec: &Spec) -> Vec<String> {
+    let nic = spec.nic();
+    let mut lines = vec!["link set lo up".to_owned()];
+    match spec.network {
+        Network::Bridge | Network::Nat => {
+            let mac = host_mac();
+            lines.push(format!("link add {BRIDGE} address {mac} type bridge stp_state 0 forward_delay 0"));
+            lines.extend(taps(spec));
+            lines.extend(spec.taps().iter().map(|tap| format!("link set {tap} master {BRIDGE}")));
+            if spec.network == Network::Bridge {
+                lines.push(format!("link set {nic} master {BRIDGE}"));
+            }
+        }
+        Network::Routed | Network::Ovs => lines.extend(taps(spec)),
+        Network::Macvtap => lines.extend(macvtaps(spec)),
+    }
+    lines.extend(spec.taps().iter().map(|tap| format!("link set {tap} up")));
+    lines.push(format!("link set {nic} up"));
+    inside(&lab.host_ns(), lines)
+}
+
+fn taps(spec: &Spec) -> impl Iterator<Item = String> {
+    let queues = if spec.queues > 1 { " multi_queue" } else { "" };
+    spec.taps().into_iter().map(move |tap| format!("tuntap add dev {tap} mode tap{queues}"))
+}
+
+/// A macvtap takes frames for its own address only, so it has the guest's. Without `addrgenmode none` the host
+/// would speak IPv6 from that address too. It does not learn which multicast groups the guest listens to, and
+/// without all of them nobody could ask for the guest's IPv6 address (libvirt: trustGuestRxFilters).
+fn macvtaps(spec: &Spec) -> Vec<String> {
+    let make = |guest| {
+        let (nic, tap, mac) = (spec.nic(), tap(guest), addresses::guest_mac(guest));
+        [
+            format!("link add link {nic} name {tap} address {mac} type macvtap mode bridge"),
+            format!("link set {tap} addrgenmode none allmulticast on"),
+        ]
+    };
+    (1..=spec.guests).flat_map(make).collect()
+}
+
+/// The stations' addresses and the routes between them.
+pub(super) fn addresses(lab: &Lab, spec: &Spec) -> Vec<String> {
+    let (host, peer) = (addresses::host(), addresses::peer());
+    let mut on_host = match spec.network {
+        Network::Bridge | Network::Ovs => address(BRIDGE, &host),
+        Network::Macvtap | Network::Nat | Network::Routed => address(spec.nic(), &host),
+    };
+    if let Some(gateway) = addresses::gateway(spec.network) {
+        match spec.network {
+            Network::Routed => on_host.extend(guest_routes(spec, &gateway)),
+            _ => on_host.extend(address(BRIDGE, &gateway)),
+        }
+        on_host.extend(route("default", "default", &peer));
+    }
+    let mut on_peer = vec!["link set lo up".to_owned()];
+    on_peer.extend(address(spec.peer_nic(), &peer));
+    if spec.network.is_routed() {
+        on_peer.extend(route(&GUESTS.ipv4_range(), &GUESTS.ipv6_range(), &host));
+    }
+    [inside(&lab.host_ns(), on_host), inside(&lab.peer_ns(), on_peer)].concat()
+}
+
+fn address(device: &str, station: &Station) -> Vec<String> {
+    vec![
+        format!("addr add {}/24 dev {device}", station.ipv4),
+        format!("addr add {}/64 dev {device} nodad", station.ipv6),
+        format!("link set {device} up"),
+    ]
+}
+
+fn route(ipv4: &str, ipv6: &str, via: &Station) -> [String; 2] {
+    [format!("route add {ipv4} via {}", via.ipv4), format!("-6 route add {ipv6} via {}", via.ipv6)]
+}
+
+/// Each tap is a network of one guest: all have the gateway's address, and a route says which guest is where.
+fn guest_routes(spec: &Spec, gateway: &Station) -> Vec<String> {
+    let make = |guest| {
+        let (tap, station) = (tap(guest), addresses::guest(spec.network, guest));
+        [
+            format!("addr add {}/32 dev {tap}", gateway.ipv4),
+            format!("addr add {}/128 dev {tap} nodad", gateway.ipv6),
+            format!("route add {} dev {tap}", station.ipv4),
+            format!("-6 route add {} dev {tap}", station.ipv6),
+        ]
+    };
+    (1..=spec.guests).flat_map(make).collect()
+}
+
+fn inside(namespace: &str, lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().map(|line| format!("-n {namespace} {line}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Network; 5] =
+        [Network::Bridge, Network::Nat, Network::Routed, Network::Ovs, Network::Macvtap];
+
+    fn lines(spec: &Spec) -> Vec<String> {
+        let lab = Lab::new("x").unwrap();
+        [wire(&lab, spec), devices(&lab, spec), addresses(&lab, spec)].concat()
+    }
+
+    #[test]
+    fn every_line_but_the_making_of_namespaces_stays_inside_one_of_them() {
+        for network in ALL {
+            for line in lines(&Spec { network, guests: 2, ..Spec::default() }).iter().skip(2) {
+                assert!(
+                    line.starts_with("-n vmhop-x-host ") || line.starts_with("-n vmhop-x-peer "),
+                    "{line:?} would touch the machine's own network"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_cables_ends_are_taken_from_the_machine() {
+        let wire = Some("e0,e1".parse().unwrap());
+        let lines = lines(&Spec { wire, ..Spec::default() });
+        let outside: Vec<&String> = lines.iter().filter(|line| !line.starts_with("-n ")).skip(2).collect();
+        assert_eq!(outside, ["link set dev e0 netns vmhop-x-host", "link set dev e1 netns vmhop-x-peer"]);
+        assert!(lines.contains(&"-n vmhop-x-host link set e0 master br0".to_owned()));
+    }
+
+    #[test]
+    fn a_tap_of_several_queues_is_made_for_them() {
+        let queued = Spec { queues: 2, ..Spec::default() };
+        for (spec, expected) in [(Spec::default(), false), (queued, true)] {
+            assert_eq!(lines(&spec).iter().any(|line| line.ends_with(" multi_queue")), expected);
+        }
+    }
+}

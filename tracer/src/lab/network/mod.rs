@@ -1,0 +1,93 @@
+//! The lab's network: namespaces, links, and what forwards frames between them. All of it goes away with the two
+//! namespaces, but for the devices of `--wire`, which go back to where they came from.
+//!
+//! `links` are the devices, made with the `ip` command; `cable` lends the machine's own devices; `nat` and `ovs`
+//! make what a host of that kind has; `macvtap` opens the queues that QEMU gets.
+
+pub(crate) mod cable;
+mod detached;
+mod links;
+pub(crate) mod macvtap;
+mod nat;
+mod ovs;
+
+use std::{fs, process::Command};
+
+use anyhow::Context as _;
+
+use super::{
+    layout::Lab,
+    netns,
+    spec::{Network, Spec},
+    state::Helper,
+    tools,
+};
+
+/// Says what is missing for this network before anything is made.
+pub(crate) fn check(spec: &Spec) -> anyhow::Result<()> {
+    tools::need("ip", "iproute2")?;
+    if let Some(wire) = &spec.wire {
+        cable::check(wire)?;
+    }
+    match spec.network {
+        Network::Nat => nat::check(),
+        Network::Ovs => ovs::check(),
+        Network::Bridge | Network::Routed | Network::Macvtap => Ok(()),
+    }
+}
+
+/// Makes both namespaces and all in them; gives the processes that keep the network going.
+pub(crate) fn create(lab: &Lab, spec: &Spec) -> anyhow::Result<Vec<Helper>> {
+    make(lab, spec).with_context(|| match spec.network {
+        Network::Macvtap => {
+            format!("failed to make the network of lab {}, which needs module macvtap", lab.name())
+        }
+        _ => format!("failed to make the network of lab {}", lab.name()),
+    })
+}
+
+fn make(lab: &Lab, spec: &Spec) -> anyhow::Result<Vec<Helper>> {
+    run_all(links::wire(lab, spec))?;
+    if spec.network.is_routed() {
+        forward(lab)?;
+    }
+    let mut helpers = Vec::new();
+    run_all(links::devices(lab, spec))?;
+    if spec.network == Network::Ovs {
+        helpers = ovs::start(lab, spec)?;
+    }
+    run_all(links::addresses(lab, spec))?;
+    if spec.network == Network::Nat {
+        nat::masquerade(lab, spec)?;
+    }
+    Ok(helpers)
+}
+
+/// Runs `ip` with each of these command lines.
+fn run_all(lines: Vec<String>) -> anyhow::Result<()> {
+    let ip = tools::need("ip", "iproute2")?;
+    for line in lines {
+        tools::run(Command::new(&ip).args(line.split_whitespace()))?;
+    }
+    Ok(())
+}
+
+/// Makes the host's namespace forward by IP; the machine's own settings are another namespace's.
+fn forward(lab: &Lab) -> anyhow::Result<()> {
+    netns::inside(&lab.host_ns(), || {
+        for file in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
+            fs::write(file, "1").with_context(|| format!("failed to write {file}"))?;
+        }
+        Ok(())
+    })
+}
+
+/// The devices that a namespace should have and does not.
+pub(crate) fn missing_devices(namespace: &str, wanted: &[String]) -> Vec<String> {
+    wanted.iter().filter(|device| !has_device(namespace, device)).cloned().collect()
+}
+
+fn has_device(namespace: &str, device: &str) -> bool {
+    let Some(ip) = tools::find("ip") else { return false };
+    tools::run(Command::new(ip).args(["-n", namespace, "link", "show", "dev", device])).is_ok()
+}

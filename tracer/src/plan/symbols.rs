@@ -1,0 +1,72 @@
+//! Which functions and tracepoints the running kernel has, by /proc/kallsyms: modules included, and also where BTF
+//! lists a function that the compiler has changed or inlined, which cannot be attached to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{BufRead, BufReader},
+};
+
+/// Function name → module, none for vmlinux.
+pub type Symbols = BTreeMap<String, Option<String>>;
+
+/// Prefix of the function that runs a tracepoint's probes (`DEFINE_TRACE`), v5.10 and later.
+const TRACEPOINT: &str = "__traceiter_";
+
+/// What was looked for and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Functions.
+    pub functions: Symbols,
+    /// Tracepoints.
+    pub tracepoints: BTreeSet<String>,
+}
+
+/// Looks for these functions and tracepoints. A kernel that shows no symbols has none of them.
+pub fn find(functions: &BTreeSet<&str>, tracepoints: &BTreeSet<&str>) -> Found {
+    match File::open("/proc/kallsyms") {
+        Ok(file) => search(BufReader::with_capacity(1 << 20, file), functions, tracepoints),
+        Err(_) => Found::default(),
+    }
+}
+
+fn search(mut symbols: impl BufRead, functions: &BTreeSet<&str>, tracepoints: &BTreeSet<&str>) -> Found {
+    let mut found = Found::default();
+    let mut line = String::new();
+    while symbols.read_line(&mut line).is_ok_and(|length| length > 0) {
+        let mut words = line.split_whitespace();
+        if let (Some(_), Some("t" | "T"), Some(name)) = (words.next(), words.next(), words.next()) {
+            if functions.contains(name) {
+                let module = words.next().map(|module| module.trim_matches(['[', ']']).to_owned());
+                found.functions.insert(name.to_owned(), module);
+            } else if let Some(tracepoint) = name.strip_prefix(TRACEPOINT)
+                && tracepoints.contains(tracepoint)
+            {
+                found.tracepoints.insert(tracepoint.to_owned());
+            }
+        }
+        line.clear();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exact_names_of_functions_count() {
+        let text = "0000000000000000 T ip_forward\n\
+                    0000000000000000 t tun_build_skb.constprop.0\t[tun]\n\
+                    0000000000000000 d tun_sendmsg\t[tun]\n\
+                    0000000000000000 t br_handle_frame\t[bridge]\n\
+                    0000000000000000 T __traceiter_kvm_exit\t[kvm]\n\
+                    broken\n";
+        let functions = BTreeSet::from(["ip_forward", "tun_build_skb", "tun_sendmsg", "br_handle_frame"]);
+        let found = search(text.as_bytes(), &functions, &BTreeSet::from(["kvm_exit", "kvm_entry"]));
+        let expected = [("br_handle_frame", Some("bridge")), ("ip_forward", None)];
+        let expected = expected.map(|(name, module)| (name.to_owned(), module.map(str::to_owned)));
+        assert_eq!(found.functions, Symbols::from(expected));
+        assert_eq!(found.tracepoints, BTreeSet::from(["kvm_exit".to_owned()]));
+    }
+}

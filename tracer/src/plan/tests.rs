@@ -1,0 +1,104 @@
+use super::*;
+use crate::plan::{catalog::Attach, chains::Case};
+
+/// A kernel that has everything, for VMs of these cases.
+fn facts(cases: &[Case]) -> Facts {
+    let mut facts = Facts { cases: cases.iter().copied().collect(), ..Facts::default() };
+    for program in CATALOG {
+        match program.attach {
+            Attach::TpBtf(name) | Attach::RawTracepoint(name) => {
+                let typed = !name.starts_with("kvm_");
+                facts.tracepoints.insert(name.to_owned(), Tracepoint { typed, parameters: None });
+            }
+            Attach::Fentry(name) | Attach::Kprobe(name) => {
+                let words = program.prototype.trim_matches(['(', ')']).split(',');
+                let parameters = words.map(|word| word.trim().to_owned()).collect();
+                let found = Function { module: None, parameters: Some(parameters) };
+                facts.functions.insert(name.to_owned(), found);
+            }
+        }
+    }
+    facts
+}
+
+fn plan(facts: &Facts) -> Plan {
+    Plan::new(facts, &Wishes::default()).unwrap()
+}
+
+#[test]
+fn only_what_a_traced_vm_needs_is_attached() {
+    let plan = plan(&facts(&[Case::Any, Case::Emulated, Case::Tap, Case::VmmTap, Case::Bridge]));
+    assert!(plan.uses(Hook::BrHandleFrame) && plan.uses(Hook::SysEnter));
+    for unused in [Hook::KvmEntry, Hook::OvsVportSend, Hook::TunSendmsg, Hook::TapHandleFrame] {
+        assert!(!plan.uses(unused), "{}", unused.name());
+    }
+    assert!(!plan.serves(Hop::TapWrite, Hook::SysEnter));
+}
+
+#[test]
+fn what_fails_moves_the_plan_down_the_chain_and_says_so() {
+    let mut plan = plan(&facts(&[Case::Any, Case::Kvm, Case::Tap, Case::VmmTap, Case::Routed]));
+    assert_eq!(plan.hooks(Hop::TapWrite), [Hook::TunChrWriteIter]);
+    plan.fail(catalog::program(Hook::TunChrWriteIter).unwrap(), "no luck");
+    assert!(plan.serves(Hop::TapWrite, Hook::SysEnter));
+    plan.fail(catalog::program(Hook::FentryIpForward).unwrap(), "EPERM");
+    assert_eq!(plan.hooks(Hop::IpIn), [Hook::KprobeIpForward, Hook::KprobeIp6Forward]);
+    plan.fail(catalog::program(Hook::KvmMsiSetIrq).unwrap(), "no luck");
+    plan.fail(catalog::program(Hook::IrqfdWakeup).unwrap(), "no luck");
+    plan.fail(catalog::program(Hook::VhostAddUsedAndSignalN).unwrap(), "no vhost");
+    let hops = plan.hops();
+    let find = |name: &str| hops.iter().find(|hop| hop.hop == name).unwrap();
+    assert_eq!(find("tap.write").choices[0].passed_over[0].why, "no luck");
+    assert!(
+        find("vmm.irq").unserved.as_ref().unwrap().contains("kprobe:vhost_add_used_and_signal_n: no vhost")
+    );
+    assert!(find("bridge.in").unserved.as_ref().unwrap().contains("no traced tap"));
+}
+
+#[test]
+fn a_further_hook_of_a_link_is_left_out_where_it_is_missing() {
+    let mut facts = facts(&[Case::Any, Case::Kvm]);
+    facts.tracepoints.remove("kvm_apicv_accept_irq");
+    let plan = plan(&facts);
+    assert_eq!(plan.hooks(Hop::VcpuEnter), [Hook::KvmEntry, Hook::KvmExit, Hook::KvmApicAcceptIrq]);
+}
+
+#[test]
+fn a_changed_prototype_is_not_attached_to() {
+    let mut facts = facts(&[Case::Any, Case::Bridge]);
+    let changed = vec!["net *".to_owned(), "sk_buff *".to_owned()];
+    facts.functions.get_mut("br_dev_queue_push_xmit").unwrap().parameters = Some(changed);
+    let hops = plan(&facts).hops();
+    let out = hops.iter().find(|hop| hop.hop == "bridge.out").unwrap();
+    assert!(out.unserved.as_ref().unwrap().contains("its prototype is (net *, sk_buff *)"), "{out:?}");
+}
+
+#[test]
+fn a_wish_is_granted_or_refused_before_anything_is_attached() {
+    let facts = facts(&[Case::Any, Case::Kvm, Case::Tap, Case::VmmTap]);
+    let wish = |hop, hook| Wishes { hooks: vec![(hop, hook)], ..Wishes::default() };
+    let plan = Plan::new(&facts, &wish(Hop::TapWrite, Hook::SysEnter)).unwrap();
+    assert!(plan.serves(Hop::TapWrite, Hook::SysEnter) && !plan.uses(Hook::TunChrWriteIter));
+    let plan = Plan::new(&facts, &wish(Hop::TapRx, Hook::RawNetifReceiveSkb)).unwrap();
+    assert_eq!(plan.hooks(Hop::TapRx), [Hook::RawNetifReceiveSkb]);
+    assert_eq!(plan.hooks(Hop::NicStack), [Hook::NetifReceiveSkb], "another hop keeps its own");
+    for (hop, hook, says) in [
+        (Hop::BridgeIn, Hook::BrHandleFrame, "no traced tap is a port"),
+        (Hop::TapWrite, Hook::TunSendmsg, "does not serve this hop here"),
+    ] {
+        let error = Plan::new(&facts, &wish(hop, hook)).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let mut without = facts.clone();
+    without.no_kprobes = Some("this kernel has no kprobes".to_owned());
+    let error = Plan::new(&without, &wish(Hop::VmmKick, Hook::IoeventfdWrite)).unwrap_err().to_string();
+    assert!(error.contains("no kprobes"), "{error}");
+}
+
+#[test]
+fn without_types_of_its_own_a_kernel_is_traced_by_raw_tracepoints() {
+    let mut facts = facts(&[Case::Any, Case::Tap]);
+    facts.tracepoints.values_mut().for_each(|found| found.typed = false);
+    assert!(plan(&facts).programs().iter().all(|program| !matches!(program.attach, Attach::TpBtf(_))));
+    assert_eq!(plan(&facts).hooks(Hop::TapRx), [Hook::RawNetifReceiveSkb]);
+}

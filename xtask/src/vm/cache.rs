@@ -1,0 +1,60 @@
+//! The kernels that have been fetched: a folder for each, made whole by [`super::fetch`] or not at all.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+
+use crate::shell;
+
+use super::kernels::Kernel;
+
+/// A kernel in the cache.
+pub struct Cached {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What `uname -r` says.
+    pub release: String,
+    /// The files of the packages that it came in, by their names and versions.
+    pub packages: String,
+}
+
+impl Cached {
+    /// Looks for a kernel.
+    pub fn find(kernel: &Kernel) -> anyhow::Result<Option<Self>> {
+        let folder = folder(kernel)?;
+        let line = |name: &str| fs::read_to_string(folder.join(name)).map(|text| text.trim().to_owned());
+        match (line("release"), line("packages")) {
+            (Ok(release), Ok(packages)) => Ok(Some(Self { folder, release, packages })),
+            _ => Ok(None),
+        }
+    }
+
+    /// The kernel's image.
+    pub fn image(&self) -> PathBuf {
+        self.folder.join("vmlinuz")
+    }
+
+    /// The folder that is `/lib/modules/RELEASE` in the VM.
+    pub fn modules(&self) -> PathBuf {
+        self.folder.join("modules")
+    }
+}
+
+/// Where a kernel is or will be.
+pub fn folder(kernel: &Kernel) -> anyhow::Result<PathBuf> {
+    Ok(shell::cache()?.join("vm").join(kernel.name))
+}
+
+/// Keeps others from fetching the same kernel at the same time, as long as it is open.
+pub fn lock(kernel: &Kernel) -> anyhow::Result<File> {
+    let folder = folder(kernel)?;
+    let beside = folder.parent().context("the cache has no folder")?;
+    fs::create_dir_all(beside).with_context(|| format!("failed to make {}", beside.display()))?;
+    let path = beside.join(format!("{}.lock", kernel.name));
+    let file = File::create(&path).with_context(|| format!("failed to make {}", path.display()))?;
+    file.lock().with_context(|| format!("failed to lock {}", path.display()))?;
+    Ok(file)
+}
