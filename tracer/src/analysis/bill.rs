@@ -28,8 +28,12 @@ impl BillBook {
 
     /// Counts a frame for the guests at its ends. The copies of a flood were one frame to the guest that sent it.
     pub(super) fn passage(&mut self, passage: &Passage) {
-        let sent = (!passage.branch).then_some(passage.from);
-        for side in sent.into_iter().chain([passage.to]) {
+        self.frame(passage.branch, passage.from, passage.to);
+    }
+
+    fn frame(&mut self, copy: bool, from: Side, to: Side) {
+        let sent = (!copy).then_some(from);
+        for side in sent.into_iter().chain([to]) {
             if let Side::Guest(slot) = side {
                 *self.frames.entry(slot).or_default() += 1;
             }
@@ -270,3 +274,6 @@ fn total(parts: impl Iterator<Item = u64>) -> u64 {
 fn signed(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

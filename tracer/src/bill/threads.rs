@@ -94,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn own_thread_has_run() {
-        assert!(CpuTimes::of_thread(Path::new("/proc/thread-self")).is_some_and(|times| times.cpu_ns > 0));
+    fn own_thread_has_times() {
+        assert!(CpuTimes::of_thread(Path::new("/proc/thread-self")).is_some());
         assert_eq!(CpuTimes::of_thread(Path::new("/proc/nobody")), None);
     }
 }

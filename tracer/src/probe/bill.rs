@@ -46,7 +46,7 @@ impl ExitMeter {
         let map =
             ebpf.take_map("ACCOUNTS").ok_or_else(|| anyhow!("the vCPUs' accounts were taken before"))?;
         let mut accounts: HashMap<MapData, u32, Account> = HashMap::try_from(map)?;
-        let (opened_ns, opened) = (now_ns()?, Instant::now());
+        let (opened, opened_ns) = (Instant::now(), now_ns()?);
         let account = Account::opened(opened_ns);
         for tid in threads {
             accounts.insert(tid, account, 0).context("failed to open a vCPU's account")?;

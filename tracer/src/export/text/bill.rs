@@ -82,3 +82,45 @@ fn footnote(bill: &VmBill) -> String {
     };
     format!("* is derived from other rows{sum}. {frames}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::sample;
+
+    fn text(bill: &VmBill) -> String {
+        let mut out = Vec::new();
+        write(std::slice::from_ref(bill), 100, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_bill_of_a_guest_on_kvm() {
+        insta::assert_snapshot!(text(&sample::bill()));
+    }
+
+    #[test]
+    fn a_bill_of_an_emulated_guest_without_frames() {
+        let mut bill = sample::bill();
+        (bill.vcpus, bill.frames, bill.per_frames) = (0, 0, None);
+        bill.vcpu_time.clear();
+        bill.vcpu_time_missing = Some("its CPU is emulated".to_owned());
+        for row in &mut bill.threads {
+            (row.cpu_ns_per_frame, row.wait_ns_per_frame) = (None, None);
+        }
+        insta::assert_snapshot!(text(&bill));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_and_none_ends_in_a_blank() {
+        for line in text(&sample::bill()).lines() {
+            assert!(line.chars().count() <= 100 && !line.ends_with(' '), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn small_numbers_per_frame_are_not_nothing() {
+        let shown = [None, Some(0.0), Some(0.004), Some(0.5), Some(12.34)].map(number);
+        assert_eq!(shown, ["–", "0.00", "<0.01", "0.50", "12.3"]);
+    }
+}
