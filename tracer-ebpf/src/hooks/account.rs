@@ -10,7 +10,10 @@ use crate::{emit, globals, maps};
 /// A vCPU left its guest, as the tracepoint's record tells.
 #[inline(always)]
 pub fn left(isa: u32, reason: u32) -> i32 {
-    leave(slot_of(isa, reason));
+    let tid = emit::current_thread();
+    // SAFETY: only this thread changes the value.
+    let exit_ns = unsafe { maps::VCPU_EXITS.get(&tid) }.copied().unwrap_or(0);
+    leave(tid, slot_of(isa, reason), exit_ns);
     0
 }
 
@@ -19,18 +22,20 @@ pub fn left(isa: u32, reason: u32) -> i32 {
 pub fn left_untold() {
     let (record, _) = globals::exit_record();
     if record == 0 {
-        leave(UNTOLD);
+        leave(emit::current_thread(), UNTOLD, 0);
     }
 }
 
-/// Since the last turn it was in its guest, even if that was an exit too: then KVM went in again at once, without
-/// `kvm_entry` (`EXIT_FASTPATH_REENTER_GUEST`, v5.8 and later).
+/// Since the last turn the vCPU was in its guest, even if that was an exit too: then KVM went in again at once, without
+/// `kvm_entry` (`EXIT_FASTPATH_REENTER_GUEST`, v5.8 and later). `exit_ns` is when the raw tracepoint's program last saw
+/// an exit. If that is this one, it counts: what that program cost is not the guest's time.
 #[inline(always)]
-fn leave(slot: u32) {
-    let Some(account) = find(emit::current_thread()) else { return };
+fn leave(tid: u32, slot: u32, exit_ns: u64) {
+    let Some(account) = find(tid) else { return };
     // SAFETY: a map's value, which this thread alone changes while it runs.
     unsafe {
-        turn(account, IN_GUEST);
+        let now = if exit_ns > (*account).since_ns { exit_ns } else { emit::now() };
+        turn(account, IN_GUEST, now);
         (*account).state = STATE_OUTSIDE;
         (*account).reason = slot;
         (*slot_mut(account, slot)).count += 1;
@@ -43,7 +48,7 @@ pub fn entered() {
     let Some(account) = find(emit::current_thread()) else { return };
     // SAFETY: as above.
     unsafe {
-        turn(account, Account::slot_at_hand((*account).state, (*account).reason));
+        turn(account, Account::slot_at_hand((*account).state, (*account).reason), emit::now());
         (*account).state = STATE_INSIDE;
         (*account).reason = UNTOLD;
         (*slot_mut(account, IN_GUEST)).count += 1;
@@ -78,13 +83,12 @@ fn find(tid: u32) -> Option<*mut Account> {
     maps::ACCOUNTS.get_ptr_mut(&tid)
 }
 
-/// Charges the time since the last turn to `slot`, and starts anew.
+/// Charges the time from the last turn to `now` to `slot`, and starts anew.
 ///
 /// # Safety
 /// The account is valid and nobody else changes it.
 #[inline(always)]
-unsafe fn turn(account: *mut Account, slot: u32) {
-    let now = emit::now();
+unsafe fn turn(account: *mut Account, slot: u32, now: u64) {
     // SAFETY: the caller's.
     unsafe {
         (*slot_mut(account, slot)).ns += now - (*account).since_ns;

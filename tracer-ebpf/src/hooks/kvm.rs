@@ -85,8 +85,16 @@ pub fn posted(vcpu: u32) -> i32 {
 #[inline(always)]
 pub fn entered(vcpu: u64) -> i32 {
     let Some(thread) = running_vcpu() else { return 0 };
-    account::entered();
     left_at(thread, vcpu, 0);
+    interrupted_vcpu(thread);
+    // Last, so that what this costs is not taken for the guest's time.
+    account::entered();
+    0
+}
+
+/// The vCPU that is entered has been signalled to, or any of its VM has.
+#[inline(always)]
+fn interrupted_vcpu(thread: Thread) {
     let own = thread.tid;
     let any = any_vcpu(thread);
     // SAFETY: a thread id; a change at the same moment gives another thread that signalled as well.
@@ -99,7 +107,6 @@ pub fn entered(vcpu: u64) -> i32 {
             enter(own, signaller, Hook::KvmEntry);
         }
     }
-    0
 }
 
 /// A vCPU leaves its guest. The tracepoint's first argument is the vCPU since v5.17, before that the reason.

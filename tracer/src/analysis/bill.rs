@@ -206,46 +206,48 @@ impl VcpuTable<'_> {
 }
 
 /// Sorts of threads, in the order of the rows.
-const SORTS: [(&str, fn(ThreadRole) -> bool); 4] = [
-    ("vCPU threads", |role| matches!(role, ThreadRole::Vcpu(_))),
-    ("vhost workers", |role| role == ThreadRole::Vhost),
-    ("VMM I/O threads", |role| role == ThreadRole::Io),
-    ("other VMM threads", |role| role == ThreadRole::Other),
-];
+const SORTS: [&str; 4] = [VCPUS, "vhost workers", "VMM I/O threads", "other VMM threads"];
+const VCPUS: &str = "vCPU threads";
 
+fn sort(role: ThreadRole) -> &'static str {
+    match role {
+        ThreadRole::Vcpu(_) => VCPUS,
+        ThreadRole::Vhost => SORTS[1],
+        ThreadRole::Io => SORTS[2],
+        ThreadRole::Other => SORTS[3],
+    }
+}
+
+/// The sorts of threads that there are, the rest of the host, and two sums.
 fn thread_rows(bill: &Bill, used: &VmUse, per_frames: Option<u64>) -> Vec<ThreadRow> {
-    let row = |what: &str, derived, threads: &[&ThreadUse]| {
-        let cpu_ns = signed(total(threads.iter().map(|thread| thread.cpu_ns)));
-        let waits: Option<Vec<u64>> = threads.iter().map(|thread| thread.wait_ns).collect();
-        let wait_ns = waits.map(|waits| total(waits.into_iter()));
-        ThreadRow {
-            what: what.to_owned(),
-            derived,
-            threads: Some(threads.len() as u64),
-            cpu_ns,
-            share: of_wall(cpu_ns, bill.wall_ns),
-            cpu_ns_per_frame: per_frames.map(|frames| cpu_ns as f64 / frames as f64),
-            wait_ns_per_frame: wait_ns.zip(per_frames).map(|(ns, frames)| ns as f64 / frames as f64),
-        }
+    let of = |wanted: &dyn Fn(&str) -> bool| -> Vec<&ThreadUse> {
+        used.threads.iter().filter(|thread| wanted(sort(thread.role))).collect()
     };
-    let of = |sort: &fn(ThreadRole) -> bool| -> Vec<&ThreadUse> {
-        used.threads.iter().filter(|thread| sort(thread.role)).collect()
-    };
-    let sorts = SORTS.iter().map(|(what, sort)| (*what, of(sort)));
-    let mut rows: Vec<ThreadRow> = sorts
-        .filter(|(_, threads)| !threads.is_empty())
-        .map(|(what, threads)| row(what, false, &threads))
-        .collect();
-    let all: Vec<&ThreadUse> = used.threads.iter().collect();
-    let beside: Vec<&ThreadUse> = all.iter().copied().filter(|thread| !SORTS[0].1(thread.role)).collect();
-    let all_row = row("all of this VM", true, &all);
-    rows.extend(
-        bill.host_ns
-            .map(|host_ns| rest_of_host(signed(host_ns).saturating_sub(all_row.cpu_ns), bill.wall_ns)),
-    );
-    rows.push(row("VMM and vhost together", true, &beside));
-    rows.push(all_row);
+    let row = |what: &str, threads: &[&ThreadUse]| thread_row(what, threads, bill.wall_ns, per_frames);
+    let each = SORTS.iter().map(|what| (what, of(&|sort| sort == *what)));
+    let mut rows: Vec<ThreadRow> =
+        each.filter(|(_, threads)| !threads.is_empty()).map(|(what, threads)| row(what, &threads)).collect();
+    let beside = row("VMM and vhost together", &of(&|sort| sort != VCPUS));
+    let all = row("all of this VM", &of(&|_| true));
+    let rest = bill.host_ns.map(|host_ns| signed(host_ns).saturating_sub(all.cpu_ns));
+    rows.extend(rest.map(|cpu_ns| rest_of_host(cpu_ns, bill.wall_ns)));
+    rows.extend([beside, all].map(|row| ThreadRow { derived: true, ..row }));
     rows
+}
+
+fn thread_row(what: &str, threads: &[&ThreadUse], wall_ns: u64, per_frames: Option<u64>) -> ThreadRow {
+    let cpu_ns = signed(total(threads.iter().map(|thread| thread.cpu_ns)));
+    let waits: Option<Vec<u64>> = threads.iter().map(|thread| thread.wait_ns).collect();
+    let wait_ns = waits.map(|waits| total(waits.into_iter()));
+    ThreadRow {
+        what: what.to_owned(),
+        derived: false,
+        threads: Some(threads.len() as u64),
+        cpu_ns,
+        share: of_wall(cpu_ns, wall_ns),
+        cpu_ns_per_frame: per_frames.map(|frames| cpu_ns as f64 / frames as f64),
+        wait_ns_per_frame: wait_ns.zip(per_frames).map(|(ns, frames)| ns as f64 / frames as f64),
+    }
 }
 
 /// Everybody else: other VMs, interrupts and softirqs on idle CPUs, vmhop itself. No frame of this VM is to blame alone.

@@ -42,7 +42,8 @@ pub fn parse(text: &str) -> Option<ExitFormat> {
     Some(ExitFormat { record: ExitRecord { reason, isa }, names: names(print) })
 }
 
-/// Offset of a field of four bytes or more: `	field:unsigned int exit_reason;	offset:8;	size:4;	signed:0;`.
+/// Offset of a field of four bytes or more: `field:unsigned int exit_reason; offset:8; size:4; signed:0;`, in which the
+/// blanks behind semicolons are tabs.
 fn field(text: &str, wanted: &str) -> Option<u32> {
     text.lines().find_map(|line| {
         let mut parts = line.trim().split(';').map(str::trim);
