@@ -60,8 +60,13 @@ impl TestLab {
 
     /// Makes a lab.
     pub fn up() -> anyhow::Result<Self> {
+        Self::up_with(&[])
+    }
+
+    /// Makes a lab with these options.
+    pub fn up_with(options: &[&str]) -> anyhow::Result<Self> {
         let lab = Self::new();
-        let done = lab.run(&["up"])?;
+        let done = lab.run(&[&["up"], options].concat())?;
         if done.code != Some(0) {
             bail!("the lab does not come up: {}", done.stderr);
         }

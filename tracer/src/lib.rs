@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 pub mod correlate;
 pub mod decode;
+mod detached;
 pub mod doctor;
 pub mod export;
 pub mod failure;

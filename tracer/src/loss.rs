@@ -38,12 +38,26 @@ pub struct LossBook {
     /// Counts of passages.
     pub passages: Passages,
     served: PerHop<bool>,
+    behind: BTreeMap<u8, Between>,
 }
 
+/// What lies between a tap and the NIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// A bridge or Open vSwitch: its hops.
+    Switch,
+    /// IP.
+    Route,
+}
+
+/// Hops that every frame of such a tap must pass.
+const SWITCHED: &[Hop] = &[Hop::BridgeIn, Hop::BridgeOut];
+const ROUTED: &[Hop] = &[Hop::IpIn, Hop::IpOut];
+
 impl LossBook {
-    /// A book for a recording in which the hops of `served` have a hook.
-    pub fn new(served: &[Hop]) -> LossBook {
-        let mut book = LossBook::default();
+    /// A book for a recording in which the hops of `served` have a hook, and taps, by slot, have this behind them.
+    pub fn new(served: &[Hop], behind: BTreeMap<u8, Between>) -> LossBook {
+        let mut book = LossBook { behind, ..LossBook::default() };
         for hop in served {
             book.served[*hop as usize] = true;
         }
@@ -55,6 +69,7 @@ impl LossBook {
         self.count(passage);
         self.joined(passage);
         self.coverage(passage);
+        self.untold(passage);
         if let End::Dropped { reason, device } = passage.end {
             *self.drops.entry((passage.last_hop(), device, reason)).or_default() += 1;
         }
@@ -109,6 +124,16 @@ impl LossBook {
         }
     }
 
+    /// Frames that were moved without anybody being told to: the VMM looked by itself, or the guest did.
+    fn untold(&mut self, passage: &Passage) {
+        let passed = |hop: Hop| passage.time_at(hop).is_some();
+        let told = |hop: Hop| !self.served[hop as usize] || passed(hop);
+        let polled = passed(Hop::TapWrite) && !told(Hop::VmmKick);
+        let unannounced = passage.end == End::Done && passed(Hop::VmmReadEnd) && !told(Hop::VmmIrq);
+        self.passages.polled += u64::from(polled && !passage.branch);
+        self.passages.unannounced += u64::from(unannounced);
+    }
+
     /// A hop is expected where the passage was seen at it or beyond it, and, at the ends of the way, where the
     /// passage is over.
     fn coverage(&mut self, passage: &Passage) {
@@ -122,12 +147,30 @@ impl LossBook {
             return;
         }
         let done = passage.end == End::Done;
-        let last = passage.last_hop().stage();
-        for &hop in way.iter().filter(|hop| self.served[**hop as usize]) {
+        let last = passage.stage();
+        let network = self.network(passage);
+        for &hop in way.iter().chain(network).filter(|hop| self.served[**hop as usize]) {
             if hop.stage() <= last || done {
                 self.expected[hop as usize] += 1;
                 self.found[hop as usize] += u64::from(passage.time_at(hop).is_some());
             }
+        }
+        if self.served[Hop::VcpuEnter as usize] && passage.time_at(Hop::VmmIrq).is_some() {
+            self.expected[Hop::VcpuEnter as usize] += 1;
+            self.found[Hop::VcpuEnter as usize] += u64::from(passage.time_at(Hop::VcpuEnter).is_some());
+        }
+    }
+
+    /// Hops of the virtual network that a passage must have gone by.
+    fn network(&self, passage: &Passage) -> &'static [Hop] {
+        let behind = |side: Side| match side {
+            Side::Guest(slot) => self.behind.get(&slot).copied(),
+            Side::Wire(_) | Side::Host => None,
+        };
+        match (behind(passage.from), behind(passage.to)) {
+            (Some(Between::Route), _) | (_, Some(Between::Route)) => ROUTED,
+            (Some(Between::Switch), _) | (_, Some(Between::Switch)) => SWITCHED,
+            (None, None) => &[],
         }
     }
 }

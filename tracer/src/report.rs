@@ -115,6 +115,9 @@ pub struct RuleCount {
 /// The time between two hops that follow one another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SegmentRow {
+    /// Which way the frames went: `transmit`, `receive`, `between` guests, or `turn` from a question to its answer.
+    #[serde(default)]
+    pub way: String,
     /// Earlier hop.
     pub from: String,
     /// Later hop.
@@ -227,6 +230,12 @@ pub struct Passages {
     pub ambiguous: u64,
     /// Branches of a flood: copies of a frame that went to further ports.
     pub branches: u64,
+    /// Sent by a guest and picked up by its VMM or vhost without a kick: it was looking already.
+    #[serde(default)]
+    pub polled: u64,
+    /// Copied into a guest without an interrupt: it wanted none, since it was looking already.
+    #[serde(default)]
+    pub unannounced: u64,
     /// Bytes of all frames, Ethernet header included, super-frames as a whole.
     pub bytes: u64,
 }

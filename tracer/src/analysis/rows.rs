@@ -111,6 +111,7 @@ fn serving_hook(planned: &PlannedHop, hop: Hop, books: &Books) -> String {
 
 fn segment_row(header: &Header, span: Span, stats: &Stats) -> SegmentRow {
     SegmentRow {
+        way: span.way.name().to_owned(),
         from: header.hop_name(span.from),
         to: header.hop_name(span.to),
         layer: span.layer().name().to_owned(),
@@ -124,10 +125,10 @@ fn segment_row(header: &Header, span: Span, stats: &Stats) -> SegmentRow {
     }
 }
 
-/// All segments in the order of the way: out of the guest, the turns, into the guest.
+/// All segments in the order of the ways: out of the guest, into it, between guests, the turns.
 fn segments(header: &Header, books: &Books) -> Vec<SegmentRow> {
     let mut spans: Vec<_> = books.latency.segments.iter().collect();
-    spans.sort_by_key(|(span, _)| (span.turn, span.is_inward(), span.from.stage(), span.to.stage(), **span));
+    spans.sort_by_key(|(span, _)| (span.way, span.from.stage(), span.to.stage(), **span));
     spans.into_iter().map(|(span, stats)| segment_row(header, *span, stats)).collect()
 }
 

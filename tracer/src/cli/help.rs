@@ -110,7 +110,7 @@ Exit status:
 pub(super) const LAB_EXAMPLES: &str = "\
 Examples:
   sudo vmhop lab up                   make a guest, its network and a peer
-  sudo vmhop record --vm lab -- vmhop lab exec guest -- ping -c 100 192.0.2.3
+  sudo vmhop record --vm vmhop-lab -- vmhop lab exec guest -- ping -c 100 192.0.2.3
                                       trace the guest while it pings the peer
   sudo vmhop lab down                 remove all of it
 

@@ -2,7 +2,7 @@
 
 use tracer_common::hop::{Hook, Hop};
 
-use super::{Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp, open::Segments};
+use super::{ANNOUNCE_WITHIN_NS, Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp, open::Segments};
 use crate::decode::Event;
 
 impl Correlator {
@@ -118,29 +118,43 @@ impl Correlator {
     /// thread has copied and announced.
     pub(super) fn enter(&mut self, event: &Event) {
         // KVM's entries come without an end; the scheduler's have one.
-        let scheduled = matches!(event.hook, Hook::SchedSwitch | Hook::RawSchedSwitch);
-        if scheduled {
+        if matches!(event.hook, Hook::SchedSwitch | Hook::RawSchedSwitch) {
             self.threads.vcpu_runs(event.tid, true);
         }
         let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
-        let signaller = event.seq;
-        let waiting = std::mem::take(&mut self.copied[vm]);
-        for (slot, number) in waiting {
+        for (slot, number) in std::mem::take(&mut self.copied[vm]) {
             if !self.open.is(slot, number) {
                 continue;
             }
             let Some(open) = self.open.get_mut(slot) else { continue };
-            let irq = open.passage.last_hop() == Hop::VmmIrq;
-            if signaller != 0 && (open.reader != signaller || !irq) {
-                self.copied[vm].push((slot, number));
-                continue;
-            }
-            let copied_ns = open.passage.stamps.last().map_or(0, |stamp| stamp.time_ns);
-            if copied_ns + ENTER_WITHIN_NS >= event.time_ns {
+            let Some(last) = open.passage.stamps.last() else { continue };
+            let taken = match event.seq {
+                0 => last.time_ns + ENTER_WITHIN_NS >= event.time_ns,
+                signaller if open.reader == signaller && last.hop == Hop::VmmIrq => true,
+                _ => {
+                    self.copied[vm].push((slot, number));
+                    continue;
+                }
+            };
+            if taken {
                 open.passage.stamps.push(Stamp::of(event, Rule::Thread));
             }
             self.close(slot, End::Done);
         }
+    }
+
+    /// A thread that had gone to sleep is woken: what it copied before and did not announce, the guest did not want
+    /// announced.
+    pub(super) fn woken(&mut self, event: &Event) {
+        let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
+        if self.announces(vm) {
+            self.take(vm, |reader, last, _| reader == event.tid && last.hop == Hop::VmmReadEnd);
+        }
+    }
+
+    /// Whether the guest of a VM is told of its frames by interrupts that can be seen.
+    fn announces(&self, vm: usize) -> bool {
+        self.options.irqs && self.threads.is_on_kvm(vm)
     }
 
     /// The guest shows that it runs: what it was given before was taken, whether a vCPU's entry was seen or not.
@@ -157,22 +171,21 @@ impl Correlator {
         }
     }
 
-    /// Frames that the guest of a VM has taken. An interrupt that is still to come tells of a frame that was copied a
-    /// moment ago: the guest may have run for another reason.
+    /// Frames that the guest of a VM has taken. Where interrupts announce them, these and the entry that follows tell
+    /// better: a guest may have run for another reason.
     pub(super) fn guest_ran(&mut self, vm: usize) {
-        let now_ns = self.now_ns;
-        let announced = self.options.irqs && self.threads.is_on_kvm(vm);
+        let announces = self.announces(vm);
+        self.take(vm, |_, last, now_ns| !announces || last.time_ns + ANNOUNCE_WITHIN_NS < now_ns);
+    }
+
+    /// Ends the passages copied into a guest for which `taken` holds, by reader, last hop and the time.
+    fn take(&mut self, vm: usize, taken: impl Fn(u32, &Stamp, u64) -> bool) {
         for (slot, number) in std::mem::take(&mut self.copied[vm]) {
-            if !self.open.is(slot, number) {
-                continue;
-            }
-            let awaited = announced
-                && self.open.get(slot).and_then(|open| open.passage.stamps.last()).is_some_and(|last| {
-                    last.hop == Hop::VmmReadEnd && last.time_ns + ENTER_WITHIN_NS > now_ns
-                });
-            match awaited {
-                true => self.copied[vm].push((slot, number)),
-                false => self.close(slot, End::Done),
+            let Some(open) = self.open.get(slot).filter(|open| open.number == number) else { continue };
+            let over = open.passage.stamps.last().is_none_or(|last| taken(open.reader, last, self.now_ns));
+            match over {
+                true => self.close(slot, End::Done),
+                false => self.copied[vm].push((slot, number)),
             }
         }
     }

@@ -60,6 +60,9 @@ impl Default for Limits {
 const STACK_WITHIN_NS: u64 = 500_000_000;
 /// How long after its copy into the guest a frame may wait for a vCPU, ns of event time.
 const ENTER_WITHIN_NS: u64 = 10_000_000;
+/// How long after its copy into the guest a frame may wait for the interrupt that announces it, and for the entry of
+/// the vCPU that has it, ns of event time. As long as a passage may hold back its answer ([`release`]).
+const ANNOUNCE_WITHIN_NS: u64 = 1_000_000_000;
 /// How long an XDP program's sight of a frame waits for the frame's birth, ns of event time.
 const CONTENT_WITHIN_NS: u64 = 1_000_000_000;
 
@@ -171,8 +174,12 @@ impl Correlator {
                 self.guest_of(event.tid);
                 self.threads.remember(event);
             }
-            Hop::VmmRunnable | Hop::VmmWake | Hop::NicIrq | Hop::VhostNotify | Hop::VhostTransmit => {
+            Hop::VmmRunnable => {
+                self.woken(event);
                 self.threads.remember(event);
+            }
+            Hop::VmmWake | Hop::NicIrq | Hop::VhostNotify | Hop::VhostTransmit => {
+                self.threads.remember(event)
             }
             Hop::VmmIrq => self.interrupt(event),
             Hop::VcpuEnter => self.enter(event),

@@ -77,6 +77,8 @@ pub(crate) fn full() -> Report {
         unfinished: 2,
         ambiguous: 0,
         branches: 3,
+        polled: 2,
+        unannounced: 1,
         bytes: 23_814,
     };
     report.losses = Losses {
@@ -132,8 +134,9 @@ pub(crate) fn unserved(name: &str, reason: &str) -> HopRow {
     HopRow { hook: String::new(), unserved: Some(reason.to_owned()), ..hop(name, "", 0, 0) }
 }
 
-fn segment(from: &str, to: &str, layer: &str, mean_ns: f64) -> SegmentRow {
+fn segment(way: &str, from: &str, to: &str, layer: &str, mean_ns: f64) -> SegmentRow {
     SegmentRow {
+        way: way.to_owned(),
         from: from.to_owned(),
         to: to.to_owned(),
         layer: layer.to_owned(),
@@ -149,18 +152,18 @@ fn segment(from: &str, to: &str, layer: &str, mean_ns: f64) -> SegmentRow {
 
 fn segments() -> Vec<SegmentRow> {
     vec![
-        segment("nic.rx", "nic.stack", "nic", 1_100.0),
-        segment("nic.stack", "bridge.in", "vmnet", 900.0),
-        segment("bridge.in", "tap.queue", "vmnet", 2_900.0),
-        segment("tap.queue", "tap.ring", "vmnet", 700.0),
-        segment("tap.ring", "vmm.wake", "vmm", 31_000.0),
-        segment("vmm.wake", "vmm.read", "vmm", 11_400.0),
-        segment("vmm.read", "tap.write", "guest+vmm", 340_000.0),
-        segment("tap.write", "tap.rx", "vmnet", 3_100.0),
-        segment("tap.rx", "bridge.in", "vmnet", 1_000.0),
-        segment("bridge.in", "nic.queue", "vmnet", 2_800.0),
-        segment("nic.queue", "nic.xmit", "nic", 1_900.0),
-        segment("nic.xmit", "nic.done", "nic", 1_200.0),
+        segment("receive", "nic.rx", "nic.stack", "nic", 1_100.0),
+        segment("receive", "nic.stack", "bridge.in", "vmnet", 900.0),
+        segment("receive", "bridge.in", "tap.queue", "vmnet", 2_900.0),
+        segment("receive", "tap.queue", "tap.ring", "vmnet", 700.0),
+        segment("receive", "tap.ring", "vmm.wake", "vmm", 31_000.0),
+        segment("receive", "vmm.wake", "vmm.read", "vmm", 11_400.0),
+        segment("turn", "vmm.read", "tap.write", "guest+vmm", 340_000.0),
+        segment("transmit", "tap.write", "tap.rx", "vmnet", 3_100.0),
+        segment("transmit", "tap.rx", "bridge.in", "vmnet", 1_000.0),
+        segment("transmit", "bridge.in", "nic.queue", "vmnet", 2_800.0),
+        segment("transmit", "nic.queue", "nic.xmit", "nic", 1_900.0),
+        segment("transmit", "nic.xmit", "nic.done", "nic", 1_200.0),
     ]
 }
 

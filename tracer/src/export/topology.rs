@@ -90,7 +90,9 @@ fn path_lines(tap: &Tap) -> Vec<String> {
         None => None,
     };
     if let Some((kind, switch)) = between {
-        let _ = write!(head, " → {kind} {}", state(switch));
+        // The device that stands for Open vSwitch's datapath is never up; its ports say what passes.
+        let name = if kind == SwitchKind::Ovs { printable(&switch.name) } else { state(switch) };
+        let _ = write!(head, " → {kind} {name}");
     }
     if *routed {
         head.push_str(" → routed");

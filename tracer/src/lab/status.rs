@@ -20,6 +20,9 @@ use super::{
     state::{Process, State},
 };
 
+/// How long a guest that is up may take to answer; far less but under emulation on a busy machine.
+const ANSWER: Duration = Duration::from_secs(15);
+
 /// Which labs to show, and how.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatusArgs {
@@ -249,7 +252,7 @@ fn guest_answers(guest: Guest<'_>) -> bool {
     match Client::try_connect(guest, layout::GUEST_PORTS - 1) {
         Ok(Some(mut client)) => {
             client.say_hello();
-            client.hears_ready(Duration::from_secs(5)).unwrap_or(false)
+            client.hears_ready(ANSWER).unwrap_or(false)
         }
         Ok(None) => true,
         Err(_) => false,

@@ -159,6 +159,9 @@ fn make(
     interrupts: &Interrupts,
 ) -> anyhow::Result<()> {
     progress(&format!("network: {} and {}", lab.host_ns(), lab.peer_ns()));
+    if spec.queues > spec.cpus {
+        progress(&format!("a guest uses {} of its {} pairs of queues: see --cpus", spec.cpus, spec.queues));
+    }
     let mut state = State {
         ready: false,
         spec: spec.clone(),

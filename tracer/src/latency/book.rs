@@ -1,38 +1,78 @@
 //! The book of times: by segment over all passages, and by layer and segment for each group of exchanges.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use tracer_common::hop::Hop;
 
 use crate::{
     correlate::{
-        Passage, Stamp,
+        Passage, Side, Stamp,
         exchange::{Exchange, ExchangeKind, Initiator},
     },
-    latency::{Layer, Stats, charge, charge_turn, is_inward},
+    latency::{Layer, Stats, charge, charge_turn},
 };
 
-/// Two neighbouring hops. `turn` is the step from a question's passage to its answer's.
+/// Which way a frame goes through the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// From a guest to the wire or to the host.
+    Transmit,
+    /// From the wire or the host to a guest.
+    Receive,
+    /// From a guest to another one on this host.
+    Between,
+    /// Neither: the step from a question's passage to its answer's.
+    Turn,
+}
+
+impl Way {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Way::Transmit => "transmit",
+            Way::Receive => "receive",
+            Way::Between => "between",
+            Way::Turn => "turn",
+        }
+    }
+
+    /// The way of a passage.
+    pub fn of(passage: &Passage) -> Way {
+        match (passage.from, passage.to) {
+            (Side::Guest(_), Side::Guest(_)) => Way::Between,
+            (Side::Guest(_), _) => Way::Transmit,
+            _ => Way::Receive,
+        }
+    }
+
+    /// The ways of a question and of its answer.
+    fn of_exchange(initiator: Initiator) -> (Way, Way) {
+        match initiator {
+            Initiator::Guest | Initiator::GuestToHost => (Way::Transmit, Way::Receive),
+            Initiator::Peer | Initiator::Host => (Way::Receive, Way::Transmit),
+            Initiator::GuestToGuest => (Way::Between, Way::Between),
+        }
+    }
+}
+
+/// Two neighbouring hops on a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
+    /// Which way the frame went.
+    pub way: Way,
     /// Earlier hop.
     pub from: Hop,
     /// Later hop.
     pub to: Hop,
-    /// Whether it lies between two passages.
-    pub turn: bool,
 }
 
 impl Span {
-    /// Whether it lies on the way into a guest.
-    pub fn is_inward(&self) -> bool {
-        let arrives = matches!(self.from, Hop::NicHw | Hop::NicIrq | Hop::NicRx | Hop::NicStack);
-        arrives || is_inward(self.from) || is_inward(self.to)
-    }
-
     /// What it is charged to.
     pub fn layer(&self) -> Layer {
-        if self.turn { charge_turn(self.from, self.to) } else { charge(self.from, self.to) }
+        match self.way {
+            Way::Turn => charge_turn(self.from, self.to),
+            Way::Transmit | Way::Receive | Way::Between => charge(self.from, self.to),
+        }
     }
 }
 
@@ -65,7 +105,7 @@ impl LatencyBook {
         let first_own =
             if passage.branch { passage.stamps.len().saturating_sub(own_hops(passage) + 1) } else { 0 };
         for pair in passage.stamps[first_own..].windows(2) {
-            let span = Span { from: pair[0].hop, to: pair[1].hop, turn: false };
+            let span = Span { way: Way::of(passage), from: pair[0].hop, to: pair[1].hop };
             self.segments.entry(span).or_default().record(pair[0].time_ns, pair[1].time_ns);
         }
     }
@@ -76,11 +116,16 @@ impl LatencyBook {
         self.totals.record(first.time_ns, last.time_ns);
         let group = self.groups.entry((exchange.kind, exchange.initiator)).or_default();
         group.totals.record(first.time_ns, last.time_ns);
+        let (asking, answering) = Way::of_exchange(exchange.initiator);
         for (index, pair) in exchange.stamps.windows(2).enumerate() {
-            let turn = index + 1 == exchange.turn;
-            let span = Span { from: pair[0].hop, to: pair[1].hop, turn };
+            let way = match (index + 1).cmp(&exchange.turn) {
+                Ordering::Less => asking,
+                Ordering::Equal => Way::Turn,
+                Ordering::Greater => answering,
+            };
+            let span = Span { way, from: pair[0].hop, to: pair[1].hop };
             group.enter(span, index, pair);
-            if turn {
+            if way == Way::Turn {
                 self.segments.entry(span).or_default().record(pair[0].time_ns, pair[1].time_ns);
             }
         }

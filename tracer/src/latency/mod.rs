@@ -20,7 +20,7 @@ use std::fmt;
 use tracer_common::hop::Hop;
 
 pub use self::{
-    book::{GroupBook, LatencyBook, Span},
+    book::{GroupBook, LatencyBook, Span, Way},
     stats::Stats,
 };
 

@@ -19,7 +19,7 @@ use self::{command::Running, prepare::Prepared, sink::Sink};
 use crate::{config::RecordConfig, report::Report};
 
 /// How often the ring is looked at. At a million records a second 128 KiB wait meanwhile.
-const DRAIN_EVERY: Duration = Duration::from_millis(2);
+const DRAIN_EVERY: Duration = Duration::from_millis(10);
 /// How often what was drained goes to the file, and progress is told.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 /// How long frames that are on their way when the recording ends are still followed.

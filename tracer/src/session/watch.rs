@@ -10,7 +10,7 @@ use crate::{
     topology::{Device, Watch},
 };
 
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Starts watching; each thing that goes away is told once. The thread ends when nobody listens any more.
 pub(super) fn spawn(config: &RecordConfig, devices: Vec<Device>) -> Result<mpsc::UnboundedReceiver<String>> {

@@ -16,6 +16,7 @@ use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use nix::sched::{CloneFlags, setns};
 
 use super::process;
+use crate::detached::Mount;
 
 /// Where `ip netns` keeps the namespaces that it named.
 const NAMED: &str = "/run/netns";
@@ -137,8 +138,17 @@ impl Namespaces {
 
     /// An rtnetlink socket inside the namespace.
     pub(super) fn socket(&self, inode: u32) -> Result<Socket> {
+        self.inside(inode, || Ok(bound_socket()?))
+    }
+
+    /// A sysfs that shows the namespace's devices.
+    pub(super) fn sysfs(&self, inode: u32) -> Result<Mount> {
+        self.inside(inode, || Ok(Mount::new(c"sysfs")?))
+    }
+
+    fn inside<T: Send>(&self, inode: u32, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let file = self.open(inode).ok_or_else(|| anyhow!("network namespace net:[{inode}] went away"))?;
-        socket_in(&file, inode).with_context(|| format!("failed to enter network namespace net:[{inode}]"))
+        inside(&file, inode, work).with_context(|| format!("failed to enter network namespace net:[{inode}]"))
     }
 }
 
@@ -160,17 +170,17 @@ pub(super) fn of_process(pid: i32) -> Option<u32> {
     link_inode(&process::proc_path(pid).join("ns/net"))
 }
 
-/// A socket stays in the namespace it was opened in, so only its opening needs a thread of its own: setns(2)
-/// moves one thread, and the calling one must stay where it is.
-fn socket_in(namespace: &File, inode: u32) -> Result<Socket> {
+/// A socket and a sysfs stay in the namespace they were opened in, so only their opening needs a thread of its
+/// own: setns(2) moves one thread, and the calling one must stay where it is.
+fn inside<T: Send>(namespace: &File, inode: u32, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     if own()? == inode {
-        return Ok(bound_socket()?);
+        return work();
     }
-    let inside = || -> Result<Socket> {
+    let inside = || -> Result<T> {
         setns(namespace, CloneFlags::CLONE_NEWNET)?;
-        Ok(bound_socket()?)
+        work()
     };
-    std::thread::scope(|scope| -> Result<Socket> {
+    std::thread::scope(|scope| -> Result<T> {
         let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, inside)?;
         thread.join().map_err(|_| anyhow!("the thread inside the namespace panicked"))?
     })

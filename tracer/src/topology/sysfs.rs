@@ -1,14 +1,14 @@
 //! What sysfs and /proc/interrupts say about hardware: its driver and its interrupts.
 //!
 //! Devices are reached by their bus, which every network namespace shows alike; /sys/class/net shows only the
-//! devices of the namespace that sysfs was mounted in.
+//! devices of the namespace that sysfs was mounted in, so for others one is mounted from inside.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use super::netlink::Link;
+use super::{netlink::Link, netns::Namespaces};
 
 /// Driver and interrupts of a physical device.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub(super) struct Hardware {
     pub(super) irqs: Vec<u32>,
 }
 
-/// Looks a device up; `own` if it is in the namespace of /sys/class/net.
-pub(super) fn hardware(link: &Link, own: bool) -> Hardware {
-    let Some(dir) = device_dir(link, own) else { return Hardware::default() };
+/// Looks a device of this namespace up.
+pub(super) fn hardware(link: &Link, netns: u32, namespaces: &Namespaces) -> Hardware {
+    let Some(dir) = device_dir(link, netns, namespaces) else { return Hardware::default() };
     let driver = fs::read_link(dir.join("driver")).ok();
     let driver = driver.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let mut irqs = irqs_of(&dir);
@@ -36,11 +36,22 @@ pub(super) fn hardware(link: &Link, own: bool) -> Hardware {
 }
 
 /// The device's folder below /sys/devices.
-fn device_dir(link: &Link, own: bool) -> Option<PathBuf> {
-    let by_bus = link.parent.as_ref().map(|(bus, name)| format!("/sys/bus/{bus}/devices/{name}"));
-    // Before 5.14 netlink does not name the parent.
-    let path = by_bus.or_else(|| own.then(|| format!("/sys/class/net/{}/device", link.name)))?;
-    fs::canonicalize(path).ok()
+fn device_dir(link: &Link, netns: u32, namespaces: &Namespaces) -> Option<PathBuf> {
+    if let Some((bus, name)) = &link.parent {
+        return fs::canonicalize(format!("/sys/bus/{bus}/devices/{name}")).ok();
+    }
+    // Before 5.14 netlink does not name the parent; the link to the network device says whose child it is.
+    let sysfs = namespaces.sysfs(netns).ok()?;
+    let target = fs::read_link(sysfs.path(&format!("class/net/{}", link.name))).ok()?;
+    fs::canonicalize(parent_of(&target)?).ok()
+}
+
+/// The parent's folder, from the target of a link in /sys/class/net: the device is in a folder `net` of it.
+fn parent_of(target: &Path) -> Option<PathBuf> {
+    let below = target.strip_prefix("../../devices").ok()?;
+    let parent = below.parent().filter(|folder| folder.ends_with("net"))?.parent()?;
+    // All that has no hardware is below one folder of this name.
+    (parent != Path::new("virtual")).then(|| Path::new("/sys/devices").join(parent))
 }
 
 fn irqs_of(dir: &Path) -> Vec<u32> {
@@ -80,6 +91,21 @@ fn named_irqs(table: &str, names: &[&str]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_device_is_in_the_folder_of_its_hardware() {
+        for (target, expected) in [
+            ("../../devices/pci0000:00/0000:00:03.0/net/eth0", Some("/sys/devices/pci0000:00/0000:00:03.0")),
+            (
+                "../../devices/pci0000:00/0000:00:04.0/virtio2/net/ens4",
+                Some("/sys/devices/pci0000:00/0000:00:04.0/virtio2"),
+            ),
+            ("../../devices/virtual/net/lo", None),
+            ("../../bus/pci", None),
+        ] {
+            assert_eq!(parent_of(Path::new(target)), expected.map(PathBuf::from), "{target}");
+        }
+    }
 
     #[test]
     fn an_action_names_its_device() {

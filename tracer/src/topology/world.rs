@@ -75,7 +75,7 @@ impl World {
     pub(super) fn device(&mut self, netns: u32, link: &Link) -> Result<Device> {
         let kind = kind(link);
         let hardware = match kind {
-            DeviceKind::Physical => sysfs::hardware(link, netns == self.own),
+            DeviceKind::Physical => sysfs::hardware(link, netns, &self.namespaces),
             _ => sysfs::Hardware { driver: link.kind.clone(), irqs: Vec::new() },
         };
         let far_end = match kind {

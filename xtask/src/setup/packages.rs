@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 9] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -23,6 +23,11 @@ const PROGRAMS: [Program; 7] = [
     Program { name: "tcpdump", packages: ["tcpdump", "tcpdump", "tcpdump", "tcpdump"] },
     Program { name: "ping", packages: ["iputils-ping", "iputils", "iputils", "iputils"] },
     Program { name: "bpftool", packages: ["bpftool", "bpftool", "bpf", "bpftool"] },
+    Program { name: "nft", packages: ["nftables", "nftables", "nftables", "nftables"] },
+    Program {
+        name: "ovs-vswitchd",
+        packages: ["openvswitch-switch", "openvswitch", "openvswitch", "openvswitch"],
+    },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
 ];
 

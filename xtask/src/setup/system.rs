@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::bail;
 
-use crate::shell::{Log, command, output};
+use crate::shell::{Log, command, output, workspace};
 
 /// Package lists older than this name versions that the archive no longer has.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -84,11 +84,11 @@ impl System {
             && output(&mut command(&["apt-cache", "show", "--no-all-versions", package])).is_some()
     }
 
-    /// Installs packages.
+    /// Installs packages, without starting their services.
     pub fn apt_install(&self, packages: &[&str]) -> anyhow::Result<()> {
         self.refresh_lists()?;
-        let install = ["apt-get", "install", "-y", "--no-install-recommends"];
-        self.log.run(privileged(&[&install, packages].concat())?.env("DEBIAN_FRONTEND", "noninteractive"))
+        let script = workspace().join("xtask/src/setup/install.sh");
+        self.log.run(privileged(&["sh"])?.arg(script).args(packages))
     }
 
     /// Fetches apt's lists when there are none or old ones; at most once.

@@ -2,28 +2,23 @@
 
 use std::io::{self, Write};
 
-use tracer_common::hop::Hop;
-
 use crate::{
     export::numbers,
+    latency::Way,
     report::{Passages, SegmentRow},
 };
 
-/// A direction, what lies before and behind the host on it, and the hops of its two halves.
+/// A way through the host, and what lies before and behind the host on it.
 struct Direction {
-    label: &'static str,
+    way: Way,
     from: &'static str,
     to: &'static str,
-    /// Into the host and through its virtual network.
-    inward: fn(Hop) -> bool,
-    /// Out of the host. A thread of the VMM can be woken on both halves.
-    outward: fn(Hop) -> bool,
 }
 
 const DIRECTIONS: [Direction; 3] = [
-    Direction { label: "transmit", from: "guest", to: "wire", inward: from_guest, outward: to_wire },
-    Direction { label: "receive", from: "wire", to: "guest", inward: from_wire, outward: to_guest },
-    Direction { label: "between", from: "guest", to: "guest", inward: from_guest, outward: to_guest },
+    Direction { way: Way::Transmit, from: "guest", to: "wire" },
+    Direction { way: Way::Receive, from: "wire", to: "guest" },
+    Direction { way: Way::Between, from: "guest", to: "guest" },
 ];
 
 /// Draws the directions that frames took.
@@ -49,54 +44,33 @@ pub(super) fn write(
     Ok(())
 }
 
-/// A segment on a direction's way: what it leads from and to, each with its half (false: inward).
-type Edge<'a> = ((Hop, bool), (Hop, bool), &'a SegmentRow);
-
-/// The way most frames took, from the earliest hop on. Turns from an answer to the next question are no part
-/// of it: they lead back from the outward half.
+/// The way most frames took: from the hop at which most began, always to the hop that most went on to.
 fn steps<'a>(segments: &'a [SegmentRow], direction: &Direction) -> Vec<&'a SegmentRow> {
-    let edges: Vec<Edge<'a>> =
-        segments.iter().filter(|row| row.count > 0).flat_map(|row| edges(row, direction)).collect();
-    // A place that nothing leads to; the earliest, should there be several or (in a circle) none.
-    let led_to = |place: (Hop, bool)| edges.iter().any(|&(_, to, _)| to == place);
-    let starts = edges.iter().map(|&(from, ..)| from);
-    let Some(mut at) = starts.min_by_key(|&(hop, outward)| (outward, led_to((hop, outward)), hop.stage()))
-    else {
+    let on_way = |row: &&SegmentRow| row.count > 0 && row.way == direction.way.name();
+    let rows: Vec<&'a SegmentRow> = segments.iter().filter(on_way).collect();
+    let leaving = |hop: &str| rows.iter().filter(|row| row.from == hop).map(|row| row.count).sum::<u64>();
+    let arriving = |hop: &str| rows.iter().filter(|row| row.to == hop).map(|row| row.count).sum::<u64>();
+    let begun = |hop: &str| leaving(hop).saturating_sub(arriving(hop));
+    // Rows come in the order of the way: of several such hops the first.
+    let Some(start) = rows.iter().rev().map(|row| row.from.as_str()).max_by_key(|hop| begun(hop)) else {
         return Vec::new();
     };
-    let mut passed = vec![at];
+    let mut passed = vec![start];
     let mut steps = Vec::new();
-    let next = |at: (Hop, bool), passed: &[(Hop, bool)]| {
-        let onward = edges.iter().filter(|(from, to, _)| *from == at && !passed.contains(to));
-        onward.max_by_key(|(.., row)| row.count)
+    let next = |at: &str, passed: &[&str]| {
+        let onward = rows.iter().filter(|row| row.from == at && !passed.contains(&row.to.as_str()));
+        onward.max_by_key(|row| row.count).copied()
     };
-    while let Some(&(_, to, row)) = next(at, &passed) {
+    while let Some(row) = passed.last().and_then(|at| next(at, &passed)) {
         steps.push(row);
-        passed.push(to);
-        at = to;
+        passed.push(&row.to);
     }
     steps
 }
 
-/// Where a segment can lie: inward, outward, or from the one half to the other.
-fn edges<'a>(row: &'a SegmentRow, direction: &Direction) -> impl Iterator<Item = Edge<'a>> {
-    let Direction { inward, outward, .. } = *direction;
-    let ends = Hop::from_name(&row.from).zip(Hop::from_name(&row.to));
-    let halves = ends.map(|(from, to)| {
-        // Only a frame that the VMM or the NIC has handed over can leave the host.
-        let crosses = inward(from) && from.stage() >= Hop::TapWrite.stage() && outward(to);
-        [
-            (inward(from) && inward(to)).then_some(((from, false), (to, false), row)),
-            crosses.then_some(((from, false), (to, true), row)),
-            (outward(from) && outward(to)).then_some(((from, true), (to, true), row)),
-        ]
-    });
-    halves.into_iter().flatten().flatten()
-}
-
 fn draw(direction: &Direction, steps: &[&SegmentRow], width: usize, out: &mut dyn Write) -> io::Result<()> {
     let indent = 12;
-    let mut line = format!("  {:<10}{}", direction.label, direction.from);
+    let mut line = format!("  {:<10}{}", direction.way.name(), direction.from);
     let first = steps.first().map(|row| format!("──▶ {}", row.from));
     let arrows = steps.iter().map(|row| format!("─ {} ▶ {}", numbers::mean(row.mean_ns), row.to));
     let last = format!("──▶ {}", direction.to);
@@ -111,25 +85,4 @@ fn draw(direction: &Direction, steps: &[&SegmentRow], width: usize, out: &mut dy
         }
     }
     writeln!(out, "{line}")
-}
-
-fn in_network(hop: Hop) -> bool {
-    matches!(hop, Hop::BridgeIn | Hop::IpIn | Hop::IpOut | Hop::BridgeOut)
-}
-
-fn from_guest(hop: Hop) -> bool {
-    in_network(hop) || matches!(hop, Hop::VmmKick | Hop::VmmWake | Hop::TapWrite | Hop::TapRx)
-}
-
-fn to_wire(hop: Hop) -> bool {
-    matches!(hop, Hop::NicQueue | Hop::NicXmit | Hop::NicDone)
-}
-
-fn from_wire(hop: Hop) -> bool {
-    in_network(hop) || matches!(hop, Hop::NicHw | Hop::NicIrq | Hop::NicRx | Hop::NicStack)
-}
-
-fn to_guest(hop: Hop) -> bool {
-    use Hop::{TapQueue, TapRing, VcpuEnter, VmmIrq, VmmRead, VmmReadEnd, VmmWake};
-    matches!(hop, TapQueue | TapRing | VmmWake | VmmRead | VmmReadEnd | VmmIrq | VcpuEnter)
 }

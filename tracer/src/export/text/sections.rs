@@ -126,6 +126,7 @@ fn segments(rows: &[SegmentRow], out: &mut dyn Write) -> io::Result<()> {
     let cells = rows.iter().map(|row| {
         vec![
             format!("{} → {}", name(&row.from), name(&row.to)),
+            name(&row.way),
             name(&row.layer),
             count(row.count),
             mean(row.mean_ns),
@@ -135,7 +136,8 @@ fn segments(rows: &[SegmentRow], out: &mut dyn Write) -> io::Result<()> {
             quantile(row.max_ns),
         ]
     });
-    table::write(&["segment", "layer", "count", "mean", "p50", "p90", "p99", "max"], 2, cells, out)
+    let head = ["segment", "way", "layer", "count", "mean", "p50", "p90", "p99", "max"];
+    table::write(&head, 3, cells, out)
 }
 
 pub(super) fn passages(passages: &Passages, out: &mut dyn Write) -> io::Result<()> {
@@ -162,6 +164,15 @@ pub(super) fn passages(passages: &Passages, out: &mut dyn Write) -> io::Result<(
         count(unfinished),
         count(passages.ambiguous),
         count(passages.branches),
+    )?;
+    if passages.polled + passages.unannounced == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "  {} picked up by polling, without a kick; {} given to a guest without an interrupt",
+        count(passages.polled),
+        count(passages.unannounced),
     )
 }
 

@@ -61,6 +61,18 @@ fn a_bridged_vm_shows_its_threads_and_path() {
 }
 
 #[test]
+fn the_datapath_of_open_vswitch_is_never_up_and_passes_all() {
+    let mut vm = lab();
+    vm.threads.clear();
+    let datapath = Device { up: false, ..device("ovs-system", DeviceKind::Ovs) };
+    vm.taps[0].switch = Some(Switch { kind: SwitchKind::Ovs, device: datapath });
+    insta::assert_snapshot!(tree(vec![vm]), @r"
+    lab  qemu, PID 4242, KVM
+    └─ path     tap0 (ns vmhop-lab-host) → ovs ovs-system → nic0 (veth, far end eth0 in vmhop-lab-peer)
+    ");
+}
+
+#[test]
 fn several_taps_and_nics_branch() {
     let mut vm = lab();
     vm.kvm = false;

@@ -13,7 +13,8 @@ use nix::{
     sys::stat::{Mode, SFlag, makedev, mknod},
 };
 
-use super::{super::netns, detached::Mount};
+use super::super::netns;
+use crate::detached::Mount;
 
 /// Opens this many queues of a macvtap.
 pub(crate) fn open(namespace: &str, device: &str, queues: u32) -> anyhow::Result<Vec<File>> {

@@ -5,7 +5,6 @@
 //! make what a host of that kind has; `macvtap` opens the queues that QEMU gets.
 
 pub(crate) mod cable;
-mod detached;
 mod links;
 pub(crate) mod macvtap;
 mod nat;

@@ -27,7 +27,7 @@ const PROGRAMS: [&str; 4] = ["ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-
 const SCHEMAS: [&str; 2] =
     ["/usr/share/openvswitch/vswitch.ovsschema", "/usr/local/share/openvswitch/vswitch.ovsschema"];
 /// How long the daemon may take to make the bridge, in seconds; far less but under emulation.
-const PATIENCE: &str = "60";
+const PATIENCE: &str = "120";
 
 pub(super) fn check() -> anyhow::Result<()> {
     for program in PROGRAMS {
