@@ -133,7 +133,7 @@ impl VcpuTable<'_> {
         let rest = Figures { ns: signed(self.total_ns).saturating_sub(known.ns), ..Figures::default() };
 
         let mut rows = vec![self.row("guest", Guest, guest)];
-        rows.extend(self.exit_rows(exits));
+        rows.extend(self.exit_rows(exits.clone()));
         if waited.ns > 0 {
             rows.push(self.row(&self.idle_name(&idle), Idle, waited));
         }
@@ -145,7 +145,10 @@ impl VcpuTable<'_> {
             ));
         }
         rows.push(self.row("the rest", Rest, rest));
-        rows.push(self.row("all exits but idle", Derived, all));
+        // Where nothing tells the reasons, idle is among them.
+        let told = !exits.iter().any(|exit| exit.reason == ExitReason::Untold);
+        let what = if told { "all exits but idle" } else { "all exits, idle among them" };
+        rows.push(self.row(what, Derived, all));
         let per_frame = self.per_frames.map(|frames| Figures { count: Some(frames), ..all });
         rows.extend(per_frame.map(|figures| self.row("the same, per frame", Derived, figures)));
         rows

@@ -199,6 +199,16 @@ fn a_reason_without_a_name_has_its_number() {
 }
 
 #[test]
+fn without_reasons_idle_is_among_the_exits_and_they_say_so() {
+    let mut book = book();
+    book.bill.vms[0].exits =
+        vec![ExitUse { reason: ExitReason::Untold, count: 9, ns: 15 * SECOND, off_ns: 0 }];
+    let bill = bill(&book, &header(true));
+    assert_eq!(row(&bill, "reason not told").ns, row(&bill, "all exits, idle among them").ns);
+    assert!((parts(&bill) - 1.0).abs() < 1e-9);
+}
+
+#[test]
 fn figures_beyond_reason_do_no_harm() {
     let mut book = book();
     let used = &mut book.bill.vms[0];
