@@ -16,7 +16,7 @@ mod host;
 pub mod lab;
 pub mod latency;
 pub mod loss;
-mod per_hop;
+pub mod per_hop;
 pub mod plan;
 pub mod preflight;
 pub mod probe;

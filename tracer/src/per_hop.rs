@@ -14,6 +14,13 @@ impl<T: Copy + Default> Default for PerHop<T> {
     }
 }
 
+impl<T> PerHop<T> {
+    /// The values, in the order of the hops' codes.
+    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.0.iter()
+    }
+}
+
 impl<T> Index<usize> for PerHop<T> {
     type Output = T;
 

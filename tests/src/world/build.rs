@@ -157,7 +157,8 @@ impl Builder {
             self.tell(&mut event, content, device);
         }
         event.cpu = super::way::cpu_of(content);
-        self.drafts.push(Draft { event, skb: Some(skb), head: tells(hop).then_some(head) });
+        let shows_buffer = tells(hop) || matches!(hop, Hop::BridgeIn | Hop::BridgeOut);
+        self.drafts.push(Draft { event, skb: Some(skb), head: shows_buffer.then_some(head) });
         self.own(time_ns, owners, tells(hop));
         time_ns
     }

@@ -35,6 +35,8 @@ pub struct Recipe {
     pub nat: bool,
     /// XDP programs are in use, in the generic hook or in the driver.
     pub xdp: Option<Xdp>,
+    /// The bridge's hooks are in use, which show a frame's buffer and not what it says.
+    pub bridge: bool,
     /// vCPU entries and guest interrupts are seen.
     pub vcpu: bool,
     /// Of 1000 frames, how many are dropped.

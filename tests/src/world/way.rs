@@ -59,6 +59,11 @@ impl Builder {
             }
         };
         let mut now_ns = entered_ns + self.random.latency();
+        if from != Place::Host && self.recipe.bridge {
+            let time_ns = self.frame(now_ns, Hop::BridgeIn, tap(0), memory, &content, &owners);
+            self.expect(time_ns, &owners);
+            now_ns = time_ns + self.random.latency();
+        }
         for (&place, &journey) in others.iter().zip(&owners[1..]) {
             let copy = Copy { content: &content, memory: (self.clone_of(), memory.1), journey };
             self.go(now_ns, place, copy);
@@ -174,6 +179,7 @@ impl Builder {
 
     /// To the wire: qdisc, driver, done; a super-frame is cut up before the driver.
     fn leave_host(&mut self, at_ns: u64, copy: Copy<'_>) -> Option<u64> {
+        let at_ns = self.leave_bridge(at_ns, copy);
         let queued_ns = self.stamp(at_ns, Hop::NicQueue, NIC, copy);
         let now_ns = queued_ns + self.random.latency();
         if self.drops() {
@@ -185,6 +191,19 @@ impl Builder {
         let now_ns = self.stamp(now_ns, Hop::NicXmit, NIC, copy) + self.random.latency();
         let hop = if self.random.one_in(2) { Hop::NicDone } else { Hop::SkbFree };
         Some(self.stamp(now_ns, hop, NIC, copy))
+    }
+
+    /// The bridge hands on a frame or a copy of it. Frames of the host's own are not known there yet.
+    fn leave_bridge(&mut self, at_ns: u64, copy: Copy<'_>) -> u64 {
+        if !self.recipe.bridge {
+            return at_ns;
+        }
+        let known = self.journeys[copy.journey].began_ns < at_ns;
+        let time_ns = match known {
+            true => self.stamp(at_ns, Hop::BridgeOut, NIC, copy),
+            false => self.frame(at_ns, Hop::BridgeOut, NIC, copy.memory, copy.content, &[copy.journey]),
+        };
+        time_ns + 100 + self.random.below(1000)
     }
 
     fn segments(&mut self, at_ns: u64, copy: Copy<'_>) -> u64 {
@@ -214,6 +233,7 @@ impl Builder {
     /// To a guest: the tap's qdisc and ring, the VMM's copy, the vCPU.
     fn enter_guest(&mut self, at_ns: u64, vm: usize, copy: Copy<'_>) -> Option<u64> {
         let tid = io_thread(vm);
+        let at_ns = self.leave_bridge(at_ns, copy);
         let now_ns = self.stamp(at_ns, Hop::TapQueue, tap(vm), copy) + self.random.latency();
         let ring_ns = self.stamp(now_ns, Hop::TapRing, tap(vm), copy);
         if self.drops() {

@@ -109,35 +109,39 @@ pub(crate) fn run(args: &UpArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode
     let lab = Lab::new(&args.name)?;
     let spec = args.spec();
     let _lock = lock::take(&lab)?;
-    match status::inspect(&lab)? {
-        found if found.is_up() => {
-            let there = State::load(&lab)?.map(|state| state.spec).unwrap_or_default();
-            if there != spec {
-                bail!(
-                    "lab {name} is up already, but with {there}: run `vmhop lab down --name {name}` first",
-                    name = lab.name()
-                );
-            }
-            writeln!(out, "lab {} is already up", lab.name())?;
-            usage(&lab, &spec, out)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        found if found.is_down() => {}
-        found => bail!(
-            "lab {name} is there but not whole ({}): run `vmhop lab down --name {name}` first",
-            found.problems().join("; "),
-            name = lab.name()
-        ),
+    if is_there(&lab, &spec)? {
+        writeln!(out, "lab {} is already up", lab.name())?;
+        usage(&lab, &spec, out)?;
+        return Ok(ExitCode::SUCCESS);
     }
-    let mut unfinished = Unfinished(Some(&lab));
-    let parts = parts(args.accel, &spec)?;
     let started = Instant::now();
     let interrupts = Interrupts::catch()?;
+    let mut unfinished = Unfinished(Some(&lab));
+    let parts = parts(args.accel, &spec)?;
     make(&lab, args.accel, &spec, &parts, &interrupts)?;
     unfinished.0 = None;
     writeln!(out, "lab {} is up after {:.1} s", lab.name(), started.elapsed().as_secs_f64())?;
     usage(&lab, &spec, out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether this very lab is up already; one that is broken or another is an error.
+fn is_there(lab: &Lab, spec: &Spec) -> anyhow::Result<bool> {
+    let (name, found) = (lab.name(), status::inspect(lab)?);
+    if found.is_down() {
+        return Ok(false);
+    }
+    if !found.is_up() {
+        bail!(
+            "lab {name} is there but not whole ({}): run `vmhop lab down --name {name}` first",
+            found.problems().join("; ")
+        );
+    }
+    let there = State::load(lab)?.map(|state| state.spec).unwrap_or_default();
+    if there != *spec {
+        bail!("lab {name} is up already, but with {there}: run `vmhop lab down --name {name}` first");
+    }
+    Ok(true)
 }
 
 /// Finds everything first, so that what is missing is said before anything is made.
