@@ -3,10 +3,15 @@
 
 use std::ops::Range;
 
-use proptest::{collection::btree_map, prelude::*, sample::select};
+use proptest::{
+    collection::{btree_map, vec},
+    prelude::*,
+    sample::select,
+};
 use tracer::{
     decode::{Event, Flow},
-    recording::{Counters, Note},
+    recording::{Bill, Counters, ExitReason, ExitUse, Note, ThreadUse, VmUse},
+    topology::ThreadRole,
 };
 use tracer_common::{
     frame::Kind,
@@ -55,6 +60,34 @@ pub fn event() -> impl Strategy<Value = Event> {
     })
 }
 
+/// Any bill: times that no clock shows, exits without entries, threads that ran longer than the host.
+fn bill() -> impl Strategy<Value = Bill> {
+    let exit =
+        (0..130_u32, 0..3_u32, any::<u64>(), time(), time()).prop_map(|(code, isa, count, ns, off_ns)| {
+            let reason = if isa == 0 { ExitReason::Before } else { ExitReason::Told { isa, code } };
+            ExitUse { reason, count, ns, off_ns }
+        });
+    let roles = vec![ThreadRole::Vcpu(0), ThreadRole::Io, ThreadRole::Vhost, ThreadRole::Other];
+    let thread = (8..24_i32, select(roles), time(), proptest::option::of(time())).prop_map(
+        |(tid, role, cpu_ns, wait_ns)| ThreadUse { tid, name: "x".to_owned(), role, cpu_ns, wait_ns },
+    );
+    let used = (0..3_u32, time(), time(), vec(exit, 0..5), vec(thread, 0..5)).prop_map(
+        |(vcpus, entries, guest_ns, exits, threads)| VmUse {
+            vm: "vm0".to_owned(),
+            vcpus,
+            entries,
+            guest_ns,
+            exits,
+            threads,
+        },
+    );
+    (time(), proptest::option::of(time()), vec(used, 0..3)).prop_map(|(wall_ns, host_ns, vms)| Bill {
+        wall_ns,
+        host_ns,
+        vms,
+    })
+}
+
 /// Any note.
 pub fn note() -> impl Strategy<Value = Note> {
     let counters = (btree_map("[a-z.]{0,9}", any::<u32>(), 0..4), any::<u32>(), any::<u32>(), any::<u32>());
@@ -74,6 +107,7 @@ pub fn note() -> impl Strategy<Value = Note> {
             wall_ns: u64::from(wall),
             ..Counters::default()
         })),
+        bill().prop_map(Note::Bill),
         ".{0,20}".prop_map(|text| Note::Warning { text }),
         (".{0,20}", any::<bool>()).prop_map(|(reason, failed)| Note::End { reason, failed }),
     ]

@@ -41,6 +41,7 @@ fn header(vms: usize, served: &[Hop]) -> Header {
         filter: String::new(),
         command: Vec::new(),
         drop_reasons: BTreeMap::new(),
+        exit_reasons: BTreeMap::new(),
         user_hops: Vec::new(),
     }
 }

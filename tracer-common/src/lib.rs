@@ -2,9 +2,10 @@
 //!
 //! [`hop`] names the observation points, [`event`] is the wire format of their records, [`frame`] reads a
 //! frame's headers into an identity, [`filter`] decides which frames count, [`config`] is what the host
-//! program tells the BPF programs before they run. No maps, no I/O, no allocation here.
+//! program tells the BPF programs before they run, [`account`] is what they count of a vCPU. No maps, no I/O, no allocation here.
 #![cfg_attr(not(test), no_std)]
 
+pub mod account;
 pub mod config;
 pub mod event;
 pub mod filter;

@@ -3,6 +3,7 @@
 use core::ptr::read_volatile;
 
 use tracer_common::{
+    account::ExitRecord,
     config::{Offsets, Settings},
     event::ABI_VERSION,
 };
@@ -36,6 +37,9 @@ static SETTINGS: Settings = Settings {
     vcpu_id: 0,
     reserved: 0,
 };
+
+#[unsafe(no_mangle)]
+static EXIT_RECORD: ExitRecord = ExitRecord { reason: 0, isa: 0 };
 
 /// The loader asks for this symbol by its name, which must end in the version: it refuses any other object.
 #[used]
@@ -94,4 +98,14 @@ pub fn drop_reasons() -> bool {
 pub fn key() -> [u64; 2] {
     // SAFETY: as above.
     unsafe { [read_volatile(&raw const SETTINGS.key[0]), read_volatile(&raw const SETTINGS.key[1])] }
+}
+
+/// Where the record of `kvm:kvm_exit` has its reason and its instruction set.
+#[inline(always)]
+pub fn exit_record() -> (usize, usize) {
+    // SAFETY: as above.
+    unsafe {
+        let (reason, isa) = (&raw const EXIT_RECORD.reason, &raw const EXIT_RECORD.isa);
+        (read_volatile(reason) as usize, read_volatile(isa) as usize)
+    }
 }

@@ -5,6 +5,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use tracer_common::{
+    account::Account,
     config::UserHop,
     filter::{Clause, MAX_CLAUSES},
     hop::{HOP_SLOTS, USER_HOPS},
@@ -61,6 +62,10 @@ pub static VCPU_EXITS: HashMap<u32, u64> = HashMap::with_max_entries(4096, 0);
 /// Which thread runs a vCPU: `config::vcpu_key` → thread id.
 #[map]
 pub static VCPU_THREADS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Accounts of the traced vCPUs: thread id → account. The loader sets its size and opens the accounts.
+#[map]
+pub static ACCOUNTS: HashMap<u32, Account> = HashMap::with_max_entries(1, 0);
 
 /// Hops of the user's.
 #[map]

@@ -1,6 +1,7 @@
 //! vmhop's library: from the topology of a host to the report of where its VMs' frames spend their time.
 
 pub mod analysis;
+pub mod bill;
 pub mod cli;
 pub mod commands;
 pub mod config;

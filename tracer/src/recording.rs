@@ -1,10 +1,13 @@
 //! What a recording holds beside its events: plain data that `record` stores and `report` reads.
 
+mod bill;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tracer_common::hop::Hop;
 
+pub use self::bill::{Bill, ExitReason, ExitUse, ThreadUse, VmUse};
 use crate::{
     decode::Flow,
     topology::{Device, Topology},
@@ -33,6 +36,9 @@ pub struct Header {
     pub command: Vec<String>,
     /// Names of this kernel's drop reasons.
     pub drop_reasons: BTreeMap<u32, String>,
+    /// This kernel's names of KVM's exit reasons, by instruction set (1 VMX, 2 SVM) and number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exit_reasons: BTreeMap<u32, BTreeMap<u32, String>>,
     /// Names of the user's own hops, in the order of their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user_hops: Vec<String>,
@@ -122,6 +128,8 @@ pub enum Note {
     Flow(Flow),
     /// Counters so far; the last one counts.
     Counters(Counters),
+    /// CPU time of the traced VMs so far; the last one counts.
+    Bill(Bill),
     /// Something the reader of the report should know.
     Warning {
         /// One sentence.

@@ -1,8 +1,11 @@
 //! The report as plain data: what `export` writes and what `--format json` shows (schema `vmhop.report/1`,
 //! docs/report.md). All times are ns; a mean or percentile is absent (`null`) where nothing was counted.
 
+mod bill;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::bill::{ThreadRow, VcpuTimeKind, VcpuTimeRow, VmBill};
 use crate::{
     recording::{Host, ProgramCost},
     topology::Topology,
@@ -34,6 +37,9 @@ pub struct Report {
     pub passages: Passages,
     /// Frames that died and events that were lost.
     pub losses: Losses,
+    /// What each VM cost in CPU time; empty in recordings that do not say.
+    #[serde(default)]
+    pub bill: Vec<VmBill>,
     /// What measuring cost.
     pub cost: Cost,
     /// What to know before drawing conclusions; the gravest first.

@@ -5,7 +5,7 @@
 
 use crate::{
     export::numbers::ratio,
-    report::{Group, HopRow, Report, WarningRow},
+    report::{Group, HopRow, Report, VcpuTimeKind, WarningRow},
 };
 
 mod words;
@@ -22,6 +22,11 @@ const RESIDUAL: f64 = 0.05;
 const UNANSWERED: f64 = 0.05;
 /// Share of one CPU above which measuring disturbs what is measured.
 const COST: f64 = 0.1;
+
+/// Share of the vCPUs' time that may stay unaccounted for.
+const UNACCOUNTED: f64 = 0.05;
+/// Share below zero that clocks read one after the other explain.
+const SKEW: f64 = 0.001;
 
 /// Rank of the last warning that could change the conclusions.
 const LAST_GRAVE: u8 = 8;
@@ -130,6 +135,13 @@ pub enum Warning {
         /// Share of one CPU.
         share: f64,
     },
+    /// Time of the vCPUs that their bill does not account for, or accounts for twice.
+    Unaccounted {
+        /// The VM.
+        vm: String,
+        /// Share of the vCPUs' time; below 0 if accounted for twice.
+        share: f64,
+    },
     /// Two layers are shown as one.
     Inseparable {
         /// Which.
@@ -155,6 +167,7 @@ pub fn of(report: &Report) -> Vec<Warning> {
         joins(report, &mut found);
         inseparable(report, &mut found);
     }
+    bills(report, &mut found);
     found.sort_by_key(|warning| (!warning.is_grave(), warning.rank()));
     found
 }
@@ -235,6 +248,16 @@ fn joins(report: &Report, found: &mut Vec<Warning>) {
     }
 }
 
+fn bills(report: &Report, found: &mut Vec<Warning>) {
+    for bill in &report.bill {
+        let rest = bill.vcpu_time.iter().find(|row| row.kind == VcpuTimeKind::Rest);
+        if let Some(share) = rest.map(|row| row.share).filter(|share| !(-SKEW..=UNACCOUNTED).contains(share))
+        {
+            found.push(Warning::Unaccounted { vm: bill.vm.clone(), share });
+        }
+    }
+}
+
 fn inseparable(report: &Report, found: &mut Vec<Warning>) {
     for (layers, charged, separators) in SEPARATORS {
         // Other hops may do a missing one's work: only time that was charged to both layers at once matters.
@@ -281,7 +304,8 @@ impl Warning {
             Self::Dropped { .. } => 12,
             Self::Unanswered { .. } => 13,
             Self::Costly { .. } => 14,
-            Self::Inseparable { .. } => 15,
+            Self::Unaccounted { .. } => 15,
+            Self::Inseparable { .. } => 16,
         }
     }
 }

@@ -7,7 +7,9 @@ use tracer_common::{
 };
 
 use crate::{
-    emit, globals, kernel, maps,
+    emit, globals,
+    hooks::account,
+    kernel, maps,
     threads::{self, Thread},
 };
 
@@ -84,6 +86,15 @@ pub fn posted(vcpu: u32) -> i32 {
 pub fn entered(vcpu: u64) -> i32 {
     let Some(thread) = running_vcpu() else { return 0 };
     left_at(thread, vcpu, 0);
+    interrupted_vcpu(thread);
+    // Last, so that what this costs is not taken for the guest's time.
+    account::entered();
+    0
+}
+
+/// The vCPU that is entered has been signalled to, or any of its VM has.
+#[inline(always)]
+fn interrupted_vcpu(thread: Thread) {
     let own = thread.tid;
     let any = any_vcpu(thread);
     // SAFETY: a thread id; a change at the same moment gives another thread that signalled as well.
@@ -96,13 +107,13 @@ pub fn entered(vcpu: u64) -> i32 {
             enter(own, signaller, Hook::KvmEntry);
         }
     }
-    0
 }
 
 /// A vCPU leaves its guest. The tracepoint's first argument is the vCPU since v5.17, before that the reason.
 #[inline(always)]
 pub fn exited(first: u64, second: u64) -> i32 {
     let Some(thread) = running_vcpu() else { return 0 };
+    account::left_untold();
     left_at(thread, if first >> 63 == 1 { first } else { second }, emit::now());
     0
 }

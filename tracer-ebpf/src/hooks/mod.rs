@@ -1,5 +1,6 @@
 //! What each hook does: decide by the device's or thread's role which hop this is, and send it.
 
+pub mod account;
 pub mod irq;
 pub mod kvm;
 pub mod sched;

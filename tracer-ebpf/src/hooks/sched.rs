@@ -10,6 +10,7 @@ use tracer_common::{
 
 use crate::{
     emit,
+    hooks::account,
     kernel::{self, Access},
     threads::Thread,
 };
@@ -37,11 +38,14 @@ pub fn switched<A: Access>(previous: *const c_void, next: *const c_void, hook: H
     0
 }
 
-/// `vcpu.leave` of a vCPU of an emulated guest: frames copied to the guest from now on wait for its entry.
+/// `vcpu.leave` of a vCPU of an emulated guest: frames copied to the guest from now on wait for its entry. A vCPU on
+/// KVM has left its guest before; its account is told that nobody pays from now on.
 #[inline(always)]
 fn stopped(thread: Thread, hook: Hook) {
     if thread.is(ThreadRole::EmulatedVcpu) {
         emit::thread_event(Hop::VcpuLeave, hook, thread.tid);
+    } else if thread.is(ThreadRole::Vcpu) {
+        account::parked(thread.tid);
     }
 }
 
@@ -52,5 +56,7 @@ fn started(thread: Thread, hook: Hook) {
         emit::thread_event(Hop::VmmWake, hook, thread.tid);
     } else if thread.is(ThreadRole::EmulatedVcpu) {
         emit::thread_event(Hop::VcpuEnter, hook, thread.tid);
+    } else if thread.is(ThreadRole::Vcpu) {
+        account::resumed(thread.tid);
     }
 }

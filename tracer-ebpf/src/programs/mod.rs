@@ -4,5 +4,6 @@ mod fentry;
 mod kprobe;
 mod raw_tp;
 mod tp_btf;
+mod tracepoint;
 mod user;
 mod xdp;

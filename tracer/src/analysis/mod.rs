@@ -1,12 +1,14 @@
 //! From a recording to its report: runs the events through `correlate`, enters what comes out into the books of
 //! `latency` and `loss`, and lays the books out as a [`Report`]. Needs neither root nor the host it came from.
 
+mod bill;
 mod rows;
 
 use std::collections::BTreeMap;
 
 use tracer_common::hop::{Hook, Hop};
 
+use self::bill::BillBook;
 use crate::{
     correlate::{
         Correlator, Limits, Options,
@@ -28,6 +30,7 @@ struct Books {
     loss: LossBook,
     exchanger: Exchanger,
     counters: Counters,
+    bill: BillBook,
     notes: Vec<String>,
     ended: Option<String>,
     failed: bool,
@@ -123,6 +126,7 @@ impl Books {
             loss: LossBook::new(served, behind_taps(header)),
             exchanger: Exchanger::default(),
             counters: Counters::default(),
+            bill: BillBook::default(),
             notes: Vec::new(),
             ended: None,
             failed: false,
@@ -143,6 +147,7 @@ impl Books {
         match note {
             Note::Flow(_) => {}
             Note::Counters(counters) => self.counters = counters,
+            Note::Bill(bill) => self.bill.note(bill),
             Note::Warning { text } => self.notes.push(text),
             Note::End { reason, failed } => (self.ended, self.failed) = (Some(reason), failed),
         }
@@ -153,6 +158,7 @@ impl Books {
         while let Some(passage) = correlator.poll() {
             self.loss.passage(&passage);
             self.latency.passage(&passage);
+            self.bill.passage(&passage);
             self.exchanger.push(&passage);
             while let Some(exchange) = self.exchanger.poll() {
                 self.latency.exchange(&exchange);

@@ -37,6 +37,7 @@ pub(super) fn lay_out(header: &Header, books: &Books, correlator: &Correlator, c
         exchanges,
         passages: books.loss.passages.clone(),
         losses: losses(header, books, correlator),
+        bill: books.bill.lay_out(header),
         warnings: Vec::new(),
     }
 }

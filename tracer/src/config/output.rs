@@ -74,6 +74,7 @@ mod tests {
             filter: String::new(),
             command: Vec::new(),
             drop_reasons: BTreeMap::new(),
+            exit_reasons: BTreeMap::new(),
             user_hops: Vec::new(),
         };
         let mut bytes = Vec::new();

@@ -4,7 +4,7 @@ use crate::{
     recording::{Host, ProgramCost},
     report::{
         Cost, CpuCount, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Passages, Recording,
-        Report, RuleCount, SCHEMA, SegmentRow, WarningRow,
+        Report, RuleCount, SCHEMA, SegmentRow, ThreadRow, VcpuTimeKind, VcpuTimeRow, VmBill, WarningRow,
     },
     topology::Topology,
 };
@@ -48,6 +48,7 @@ pub(crate) fn empty() -> Report {
         exchanges,
         passages: Passages::default(),
         losses: Losses::default(),
+        bill: Vec::new(),
         cost: Cost::default(),
         warnings: Vec::new(),
     }
@@ -204,6 +205,62 @@ fn exchanges() -> Exchanges {
         max_ns: group.max_ns,
         residual_mean_ns: group.residual_mean_ns,
         groups: vec![group],
+    }
+}
+
+/// The bill of a VM with two vCPUs on KVM.
+pub(crate) fn bill() -> VmBill {
+    use VcpuTimeKind::{Derived, Exit, Guest, Idle, Rest};
+    let row = |what: &str, kind, ms: i64, on_cpu_share, count: Option<u64>| VcpuTimeRow {
+        what: what.to_owned(),
+        kind,
+        ns: ms * 1_000_000,
+        share: ms as f64 / 20_000.0,
+        on_cpu_share,
+        count,
+        per_frame: count.map(|count| count as f64 / 4_000.0),
+        mean_ns: count.map(|count| (ms * 1_000_000) as f64 / count as f64),
+    };
+    let threads = |what: &str, derived, threads, ms: i64| ThreadRow {
+        what: what.to_owned(),
+        derived,
+        threads: Some(threads),
+        cpu_ns: ms * 1_000_000,
+        share: ms as f64 / 10_000.0,
+        cpu_ns_per_frame: Some(ms as f64 * 250.0),
+        wait_ns_per_frame: Some(ms as f64 * 2.0),
+    };
+    let nobody = ThreadRow {
+        threads: None,
+        cpu_ns_per_frame: None,
+        wait_ns_per_frame: None,
+        ..threads("the rest of the host", false, 0, 1_340)
+    };
+    VmBill {
+        vm: "lab".to_owned(),
+        wall_ns: 10_000_000_000,
+        frames: 4_000,
+        per_frames: Some(4_000),
+        vcpus: 2,
+        vcpu_time: vec![
+            row("guest", Guest, 3_120, Some(0.156), Some(45_201)),
+            row("EPT_MISCONFIG", Exit, 420, Some(0.021), Some(8_012)),
+            row("MSR_WRITE", Exit, 130, Some(0.0065), Some(21_400)),
+            row("other reasons (7)", Exit, 61, Some(0.003), Some(26)),
+            row("idle (HLT)", Idle, 16_200, Some(0.012), Some(15_763)),
+            row("the rest", Rest, 69, None, None),
+            row("all exits but idle", Derived, 611, Some(0.0305), Some(29_438)),
+            row("the same, per frame", Derived, 611, Some(0.0305), Some(4_000)),
+        ],
+        vcpu_time_missing: None,
+        threads: vec![
+            threads("vCPU threads", false, 2, 3_900),
+            threads("vhost workers", false, 1, 210),
+            threads("VMM I/O threads", false, 1, 40),
+            nobody,
+            threads("VMM and vhost together", true, 2, 250),
+            threads("all of this VM", true, 4, 4_150),
+        ],
     }
 }
 

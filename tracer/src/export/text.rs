@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use crate::report::Report;
 
+mod bill;
 mod path;
 mod sections;
 mod table;
@@ -25,6 +26,7 @@ pub fn write(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<(
         sections::exchanges(report, out)?;
     }
     sections::passages(&report.passages, out)?;
+    bill::write(&report.bill, width, out)?;
     sections::hops(&report.hops, width, out)?;
     sections::losses(&report.losses, out)?;
     sections::cost(&report.cost, out)?;

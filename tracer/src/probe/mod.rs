@@ -4,6 +4,7 @@
 //! With `source` the only module that names aya.
 
 mod attach;
+mod bill;
 mod cost;
 mod targets;
 mod trial;
@@ -15,9 +16,11 @@ use aya::{
     maps::{Array, MapData, RingBuf},
     programs::links::FdLink,
 };
+pub use bill::ExitMeter;
 pub use cost::CostMeter;
 pub use targets::Targets;
 use tracer_common::{
+    account::ExitRecord,
     config::{self, Offsets, Settings},
     event::ABI_VERSION,
     filter::Clause,
@@ -44,6 +47,8 @@ pub struct Setup {
     pub ring_bytes: u32,
     /// Devices, threads, descriptors.
     pub targets: Targets,
+    /// Where the records of KVM's exits have the reason; all 0 where they are not read.
+    pub exit_record: ExitRecord,
 }
 
 /// What the programs say of themselves.
@@ -60,6 +65,7 @@ impl Diagnostics {
 pub struct Probe {
     ebpf: Ebpf,
     xdp_links: Vec<FdLink>,
+    exits_told: bool,
     /// What could not be done, one sentence each.
     pub notes: Vec<String>,
 }
@@ -79,6 +85,7 @@ impl Probe {
             if refused.is_empty() {
                 probe.notes = notes;
                 probe.attach_xdp(plan, &setup.targets);
+                probe.attach_bill(setup);
                 return Ok(probe);
             }
             for (program, why) in refused {
@@ -104,14 +111,16 @@ impl Probe {
             .override_global(aya_log::LEVEL, &setup.log_level, true)
             // Its name carries the version: an object that writes other records lacks it and does not load.
             .override_global("VMHOP_ABI_2", &ABI_VERSION, true)
+            .override_global("EXIT_RECORD", &setup.exit_record, true)
             .map_max_entries("EVENTS", setup.ring_bytes)
+            .map_max_entries("ACCOUNTS", setup.targets.vcpus().len().max(1) as u32)
             .load(OBJECT)
             .context("failed to create the BPF maps: is this user root, and is BPF allowed here?")?;
         write_array(&mut ebpf, "FILTER", &setup.clauses)?;
         let user = |hop: &UserHop| config::UserHop { argument: hop.argument, indirect: hop.indirect.into() };
         write_array(&mut ebpf, "USER", &plan.user_hops.iter().map(user).collect::<Vec<_>>())?;
         setup.targets.write(&mut ebpf)?;
-        Ok(Probe { ebpf, xdp_links: Vec::new(), notes: Vec::new() })
+        Ok(Probe { ebpf, xdp_links: Vec::new(), exits_told: true, notes: Vec::new() })
     }
 
     /// Attaches the programs of the plan; returns those that the kernel refuses, and why.
@@ -146,6 +155,24 @@ impl Probe {
             plan.without_xdp();
         }
         self.xdp_links = outcome.links;
+    }
+
+    /// Without it nothing tells that a vCPU left its guest, so no accounts are opened.
+    fn attach_bill(&mut self, setup: &Setup) {
+        if setup.exit_record == ExitRecord::default() || setup.targets.vcpus().is_empty() {
+            return;
+        }
+        if let Err(error) = bill::attach(&mut self.ebpf) {
+            self.notes.push(format!("exits of vCPUs are not counted: {error:#}"));
+            self.exits_told = false;
+        }
+    }
+
+    /// Opens the accounts of vCPUs on KVM; none where there are no such vCPUs, or nothing that could keep them.
+    pub fn exit_meter(&mut self, targets: &Targets) -> Result<Option<ExitMeter>> {
+        let threads = targets.vcpus();
+        let kept = self.exits_told && !threads.is_empty();
+        kept.then(|| ExitMeter::open(&mut self.ebpf, &threads)).transpose()
     }
 
     /// The ring buffer that the programs write to; can be taken once.

@@ -114,6 +114,12 @@ impl Targets {
         Ok(slot)
     }
 
+    /// Threads of vCPUs on KVM.
+    pub fn vcpus(&self) -> Vec<u32> {
+        let is_vcpu = |(_, value): &&(u32, u32)| *value as u8 == ThreadRole::Vcpu as u8;
+        self.threads.iter().filter(is_vcpu).map(|(tid, _)| *tid).collect()
+    }
+
     /// The devices as a recording names them.
     pub fn slots(&self) -> Vec<DeviceSlot> {
         let describe = |target: &Target| DeviceSlot {

@@ -15,8 +15,10 @@ use tracer_common::{
 use super::{BATCH_ROWS, Item, ReadError, RecordReader, RecordWriter};
 use crate::{
     decode::{Event, Flow},
-    recording::{Counters, Header, Host, Note, PlannedHop, ProgramCost},
-    topology::Topology,
+    recording::{
+        Bill, Counters, ExitReason, ExitUse, Header, Host, Note, PlannedHop, ProgramCost, ThreadUse, VmUse,
+    },
+    topology::{ThreadRole, Topology},
 };
 
 fn header() -> Header {
@@ -42,6 +44,7 @@ fn header() -> Header {
         filter: "icmp".to_owned(),
         command: vec!["ping".to_owned()],
         drop_reasons: BTreeMap::from([(2, "NOT_SPECIFIED".to_owned())]),
+        exit_reasons: BTreeMap::from([(1, BTreeMap::from([(12, "HLT".to_owned())]))]),
         user_hops: Vec::new(),
     }
 }
@@ -67,6 +70,31 @@ fn event(n: u64) -> Event {
     }
 }
 
+fn bill() -> Bill {
+    let exit = |reason| ExitUse { reason, count: 1, ns: u64::MAX, off_ns: 2 };
+    let thread = ThreadUse {
+        tid: 7,
+        name: "CPU 0/KVM".to_owned(),
+        role: ThreadRole::Vcpu(0),
+        cpu_ns: 3,
+        wait_ns: None,
+    };
+    let used = VmUse {
+        vm: "lab".to_owned(),
+        vcpus: 1,
+        entries: 4,
+        guest_ns: 5,
+        exits: vec![
+            exit(ExitReason::Told { isa: 2, code: u32::MAX }),
+            exit(ExitReason::Other),
+            exit(ExitReason::Untold),
+            exit(ExitReason::Before),
+        ],
+        threads: vec![thread],
+    };
+    Bill { wall_ns: 6, host_ns: Some(7), vms: vec![used] }
+}
+
 fn notes() -> Vec<Note> {
     let flow = Flow {
         flow: u64::MAX,
@@ -88,6 +116,7 @@ fn notes() -> Vec<Note> {
     vec![
         Note::Flow(flow),
         Note::Counters(counters),
+        Note::Bill(bill()),
         Note::Warning { text: "ü \"quoted\"\n".to_owned() },
         Note::End { reason: "interrupted".to_owned(), failed: true },
     ]

@@ -11,6 +11,10 @@ use nix::time::ClockId;
 use tracer_common::config::Settings;
 
 use crate::{
+    bill::{
+        format::{self, ExitFormat},
+        meter::BillMeter,
+    },
     config::RecordConfig,
     plan::{Plan, btf::KernelBtf},
     probe::{Probe, Setup, Targets},
@@ -23,6 +27,7 @@ pub(super) struct Prepared {
     pub(super) probe: Probe,
     pub(super) header: Header,
     pub(super) devices: Vec<Device>,
+    pub(super) bill: BillMeter,
 }
 
 impl Prepared {
@@ -31,6 +36,7 @@ impl Prepared {
         let vms: Vec<&Vm> = config.vms.iter().collect();
         let mut plan = Plan::new(&btf.facts(&[]).with_vms(&vms), &config.wishes)?;
         let (text, clauses) = &config.filter;
+        let exits = exit_format(&vms);
         let setup = Setup {
             offsets: btf.offsets()?,
             settings: settings(&btf, clauses.len())?,
@@ -39,9 +45,14 @@ impl Prepared {
             log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
             ring_bytes: config.ring_bytes,
             targets: Targets::of(&config.vms)?,
+            exit_record: exits.as_ref().map(|format| format.record).unwrap_or_default(),
         };
-        let probe = Probe::attach(&setup, &mut plan)?;
+        let mut probe = Probe::attach(&setup, &mut plan)?;
         let (wall, monotonic) = clocks()?;
+        let bill = BillMeter::start(&config.vms, probe.exit_meter(&setup.targets)?);
+        if let Err(why) = &exits {
+            probe.notes.push(format!("exits of vCPUs are counted without their reasons: {why}"));
+        }
         let header = Header {
             host: Host::here(),
             started_unix_ns: wall,
@@ -53,11 +64,17 @@ impl Prepared {
             filter: text.clone(),
             command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             drop_reasons: btf.drop_reasons(),
+            exit_reasons: exits.map(|format| format.names).unwrap_or_default(),
             user_hops: config.wishes.user_hops.iter().map(|hop| hop.name.clone()).collect(),
         };
         let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
-        Ok(Prepared { probe, header, devices })
+        Ok(Prepared { probe, header, devices, bill })
     }
+}
+
+/// What this kernel tells of its exits; nothing where no guest is on KVM.
+fn exit_format(vms: &[&Vm]) -> Result<ExitFormat, String> {
+    if vms.iter().any(|vm| vm.kvm) { format::read() } else { Ok(ExitFormat::default()) }
 }
 
 fn settings(btf: &KernelBtf, clauses: usize) -> Result<Settings> {

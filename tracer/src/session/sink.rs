@@ -11,6 +11,7 @@ use tracer_common::hop::Hop;
 
 use super::{Progress, prepare::Prepared};
 use crate::{
+    bill::meter::BillMeter,
     config::RecordConfig,
     decode::Record,
     probe::{CostMeter, Diagnostics, Probe},
@@ -31,6 +32,7 @@ pub(super) struct Sink {
     probe: Probe,
     source: RingSource,
     meter: CostMeter,
+    bill: BillMeter,
     diagnostics: Option<Diagnostics>,
     writer: RecordWriter<File>,
     counters: Counters,
@@ -46,7 +48,7 @@ pub(super) struct Sink {
 
 impl Sink {
     pub(super) fn new(prepared: Prepared, config: &RecordConfig) -> Result<Sink> {
-        let Prepared { mut probe, header, devices } = prepared;
+        let Prepared { mut probe, header, devices, bill } = prepared;
         let path = config.output.display();
         let file = File::create(&config.output).with_context(|| format!("failed to create {path}"))?;
         let mut writer =
@@ -57,6 +59,7 @@ impl Sink {
         Ok(Sink {
             source: RingSource::new(probe.ring()?),
             meter: probe.cost_meter()?,
+            bill,
             diagnostics: if config.verbose > 0 { probe.diagnostics() } else { None },
             probe,
             writer,
@@ -92,7 +95,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Writes what was drained; once a second also the counters.
+    /// Writes what was drained; once a second also the counters and the bill.
     pub(super) fn flush(&mut self) -> Result<()> {
         if let Some(diagnostics) = &mut self.diagnostics {
             diagnostics.flush();
@@ -112,7 +115,9 @@ impl Sink {
         self.counters.undecoded = self.source.undecoded;
         self.counters.reader_cpu_ns = cpu_ns().saturating_sub(self.cpu_at_start_ns);
         self.counters.wall_ns = self.started.elapsed().as_nanos() as u64;
-        self.writer.note(&Note::Counters(self.counters.clone()))
+        self.writer.note(&Note::Counters(self.counters.clone()))?;
+        let bill = self.bill.read();
+        self.writer.note(&Note::Bill(bill))
     }
 
     /// How the recording stands; losses as of the last count.

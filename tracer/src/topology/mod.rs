@@ -27,6 +27,7 @@ pub use model::{
     Device, DeviceKind, DeviceRef, Switch, SwitchKind, Tap, Thread, ThreadRole, Topology, Vm, Vmm,
 };
 pub use netns::open_namespace;
+pub use process::threads_of;
 pub use select::SelectError;
 pub use text::printable;
 pub use watch::{Gone, Watch};

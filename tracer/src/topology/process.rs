@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    model::{Thread, ThreadRole, Vmm},
+    model::{Thread, ThreadRole, Vm, Vmm},
     threads,
 };
 
@@ -168,6 +168,18 @@ pub(super) fn threads(pid: i32, vmm: &Vmm, vhost: &[VhostWorker]) -> Vec<Thread>
         .collect();
     found.extend(outside);
     found.sort_by_key(|thread| thread.tid);
+    found
+}
+
+/// The VM's threads as they are now, and the vhost workers that served it from outside when it was discovered.
+pub fn threads_of(vm: &Vm) -> Vec<Thread> {
+    let mut found = threads(vm.pid, &vm.vmm, &[]);
+    let is_outside = |thread: &&Thread| thread.role == ThreadRole::Vhost;
+    for worker in vm.threads.iter().filter(is_outside) {
+        if !found.iter().any(|thread| thread.tid == worker.tid) {
+            found.push(worker.clone());
+        }
+    }
     found
 }
 

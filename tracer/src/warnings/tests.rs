@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     export::sample,
-    report::{Drop, RuleCount},
+    report::{Drop, RuleCount, VmBill},
 };
 
 /// A report that gives no warning.
@@ -17,6 +17,15 @@ fn quiet() -> Report {
     }
     report.exchanges.groups[0].unanswered = 0;
     report
+}
+
+/// A bill in which this share of the vCPUs' time is not accounted for.
+fn with_rest(share: f64) -> VmBill {
+    let mut bill = sample::bill();
+    for row in bill.vcpu_time.iter_mut().filter(|row| row.kind == VcpuTimeKind::Rest) {
+        row.share = share;
+    }
+    bill
 }
 
 type Change = fn(&mut Report);
@@ -99,6 +108,12 @@ fn each_figure_beyond_its_limit_gives_its_warning() {
             "25.0 % of the questions of echo exchanges asked by peer got no answer",
         ),
         (|it| it.cost.reader_share = 0.3, "measuring took 30.1 % of one CPU"),
+        (|it| it.bill = vec![with_rest(0.06)], "6.0 % of the time of the vCPUs of lab is not accounted for"),
+        (
+            |it| it.bill = vec![with_rest(-0.02)],
+            "the vCPUs of lab are billed for 2.0 % more time than there was",
+        ),
+        (|it| it.bill = vec![with_rest(0.05), with_rest(-0.001)], ""),
         (
             |it| {
                 it.hops[0] = sample::unserved("vmm.kick", "load kvm");

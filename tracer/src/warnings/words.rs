@@ -108,6 +108,20 @@ impl Warning {
                  frames with --filter",
                 percent(*share)
             ),
+            Self::Unaccounted { vm, share } if *share < 0.0 => write!(
+                f,
+                "the vCPUs of {} are billed for {} more time than there was: the parts of their bill are not to be \
+                 trusted; report this as a bug",
+                name(vm),
+                percent(-*share)
+            ),
+            Self::Unaccounted { vm, share } => write!(
+                f,
+                "{} of the time of the vCPUs of {} is not accounted for: guest or exits may take more than shown; a \
+                 vCPU that never left its guest is not seen, and a longer recording shows more of them",
+                percent(*share),
+                name(vm)
+            ),
             Self::Inseparable { layers, hops, reason } => write!(
                 f,
                 "{layers} cannot be told apart where {} is missing: their time is shown as one, or charged to \
