@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -12,15 +13,44 @@ use std::{
 
 use anyhow::bail;
 
+use super::tests;
 use crate::{
     interrupt,
     shell::{command, run, say, target, workspace},
     vm::{self, Ended, Hardware, KERNELS, Kernel, Run},
 };
 
-/// What must succeed under every kernel: a name and a line for the shell, in the workspace's folder, with the
-/// `vmhop` of the debug build in the path. Add a row for a new check; `$VMHOP_VM` is the kernel.
-const CHECKS: [(&str, &str); 1] = [("doctor", "vmhop doctor --json")];
+/// A check: kernels that it is for, a name, and a line for the shell.
+type Check = (Series, &'static str, &'static str);
+
+/// Which kernels a check is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Series {
+    Every,
+    /// The two that most hosts have: what takes minutes is done under these.
+    Main,
+}
+
+impl Series {
+    fn has(self, kernel: &str) -> bool {
+        self == Series::Every || ["6.1", "6.12"].contains(&kernel)
+    }
+}
+
+/// What must succeed: in the workspace's folder, with the `vmhop` of the debug build in the path and in
+/// `$VMHOP_BIN`; `$VMHOP_VM` is the kernel, and `vm_test FILE TEST…` runs ignored tests of tests/tests/FILE.rs.
+#[rustfmt::skip]
+const CHECKS: &[Check] = &[
+    (Series::Every, "doctor", "vmhop doctor --json"),
+    (Series::Every, "programs", "vm_test kvm every_hop_is_served"),
+    (Series::Every, "vhost and bridge", "vm_test kvm a_guest_behind_vhost_and_a_bridge"),
+    (Series::Main, "VMM and bridge", "vm_test kvm a_guest_whose_vmm_moves_the_frames"),
+    (Series::Main, "NAT", "vm_test kvm a_guest_behind_nat"),
+    (Series::Main, "Open vSwitch", "vm_test kvm a_guest_behind_open_vswitch"),
+    (Series::Main, "macvtap", "vm_test kvm a_guest_on_a_macvtap"),
+    (Series::Main, "two guests", "vm_test kvm two_guests_on_one_bridge"),
+    (Series::Main, "NIC with interrupts", "vm_test kvm a_guest_behind_a_nic_with_interrupts"),
+];
 
 /// The time for all checks under one kernel.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -52,13 +82,14 @@ pub struct Checked {
 /// Does the checks under every kernel; says what failed while it goes on.
 pub fn check() -> anyhow::Result<Vec<Checked>> {
     run(command(&["cargo", "build", "--package", "tracer", "--bin", "vmhop"]).current_dir(workspace()))?;
+    let tests = tests::built()?;
     interrupt::catch();
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     let work = || {
         while let Some(kernel) = KERNELS.get(next.fetch_add(1, Ordering::Relaxed)) {
             let started = Instant::now();
-            let verdict = check_one(kernel);
+            let verdict = check_one(kernel, &tests);
             let checked = Checked { kernel: kernel.name, verdict, time: started.elapsed() };
             done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(checked);
         }
@@ -78,7 +109,7 @@ fn workers() -> usize {
     (cores / CORES_A_VM).clamp(1, KERNELS.len())
 }
 
-fn check_one(kernel: &'static Kernel) -> Verdict {
+fn check_one(kernel: &'static Kernel, tests: &[(String, PathBuf)]) -> Verdict {
     let name = kernel.name;
     if let Err(error) = vm::fetch_kernel(kernel) {
         let skipped = env::var_os("VMHOP_NO_SKIPS").is_none();
@@ -86,15 +117,18 @@ fn check_one(kernel: &'static Kernel) -> Verdict {
         say(&format!("test: kernel {name} {word}: {error:#}"));
         return if skipped { Verdict::Skipped } else { Verdict::Failed };
     }
-    let command = ["sh", "-c", &script(&CHECKS)].map(Into::into).to_vec();
+    let checks: Vec<_> =
+        CHECKS.iter().filter(|(series, ..)| series.has(name)).map(|(_, name, line)| (*name, *line)).collect();
+    let command = ["sh", "-c", &script(&checks, tests)].map(Into::into).to_vec();
     let run = Run { kernel, hardware: Hardware::default(), timeout: TIMEOUT, out: None, command };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let ended = run.perform(&mut out, &mut errors);
-    if matches!(ended, Ok(Ended::Command(0))) {
-        return Verdict::Passed;
-    }
     let text = String::from_utf8_lossy(&out).into_owned() + &String::from_utf8_lossy(&errors);
     let text: String = text.lines().map(|line| format!("\n  | {line}")).collect();
+    if matches!(ended, Ok(Ended::Command(0))) {
+        say(&format!("test: kernel {name} passed{text}"));
+        return Verdict::Passed;
+    }
     let end = match ended {
         Ok(Ended::Command(code)) => format!("exit code {code}"),
         Ok(Ended::TimedOut(place)) => format!("took too long, {place}"),
@@ -105,33 +139,48 @@ fn check_one(kernel: &'static Kernel) -> Verdict {
     Verdict::Failed
 }
 
-/// A script that does all checks, also after one has failed, and shows what the failed ones have said.
-fn script(checks: &[(&str, &str)]) -> String {
+/// A script that does all checks, also after one has failed, says how long each took, and shows what the failed ones
+/// have said.
+fn script(checks: &[(&str, &str)], tests: &[(String, PathBuf)]) -> String {
+    let cases = tests.iter().map(|(name, path)| format!("{name}) set -- '{}' \"$@\";;\n", path.display()));
     let checks = checks.iter().map(|(name, line)| {
         format!(
-            "({line}) >/tmp/check 2>&1; code=$?\n\
+            "start=$(date +%s); ({line}) >/tmp/check 2>&1; code=$?\n\
+             echo 'check {name}:' $(($(date +%s) - start)) s\n\
              [ $code = 0 ] || {{ failed=1; echo 'check {name} ended with exit code' $code:; cat /tmp/check; }}\n"
         )
     });
     let (folder, build) = (workspace(), workspace().join(target()).join("debug"));
     format!(
-        "cd '{}' || exit\nPATH='{}':$PATH\nfailed=0\n{}exit $failed\n",
+        "cd '{}' || exit\nPATH='{build}':$PATH\nexport VMHOP_BIN='{build}/vmhop'\nfailed=0\n\
+         vm_test() {{\nname=$1; shift\ncase $name in\n{}*) echo no test file $name; return 1;;\nesac\n\
+         \"$@\" --ignored --nocapture --test-threads 1\n}}\n{}exit $failed\n",
         folder.display(),
-        build.display(),
-        checks.collect::<String>()
+        cases.collect::<String>(),
+        checks.collect::<String>(),
+        build = build.display(),
     )
 }
 
 #[cfg(test)]
-mod tests {
+mod checks {
     use super::*;
 
     #[test]
     fn all_checks_run_and_only_failed_ones_are_shown() {
-        let script = script(&[("bad", "echo one; exit 3"), ("good", "echo two"), ("worse", "exit 4")]);
+        let checks = [("bad", "echo one; exit 3"), ("good", "echo two"), ("worse", "vm_test other x")];
+        let script = script(&checks, &[("kvm".to_owned(), PathBuf::from("/nowhere"))]);
         let done = command(&["sh", "-c", &script]).output().unwrap();
         let said = String::from_utf8(done.stdout).unwrap();
-        assert_eq!(said, "check bad ended with exit code 3:\none\ncheck worse ended with exit code 4:\n");
+        let shown: Vec<_> = said.lines().filter(|line| !line.ends_with(" s")).collect();
+        let expected = [
+            "check bad ended with exit code 3:",
+            "one",
+            "check worse ended with exit code 1:",
+            "no test file other",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(said.lines().count(), shown.len() + checks.len());
         assert_eq!(done.status.code(), Some(1));
     }
 }

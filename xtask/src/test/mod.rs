@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must pass, one timing line for each part.
 
 mod kernels;
+mod tests;
 
 use std::{
     process::ExitCode,
