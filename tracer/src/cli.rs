@@ -49,6 +49,9 @@ pub struct DoctorArgs {
     /// Write JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// File with this kernel's type information (BTF), where the kernel does not bring its own
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
 }
 
 /// `vmhop topology`.
@@ -96,6 +99,11 @@ pub struct RecordArgs {
     /// `vmhop doctor` shows the choice for each hop, and what was passed over.
     #[arg(long = "hook", value_name = "HOP=HOOK")]
     pub hooks: Vec<String>,
+    /// File with this kernel's type information (BTF), where the kernel does not bring its own
+    ///
+    /// Raw tracepoints then stand in for BTF tracepoints. It must describe exactly this kernel.
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
     /// Size of the ring between the kernel and vmhop, a power of two: 4MiB, 256MiB
     ///
     /// Events that find it full are lost; the report counts them by hop. A busier host needs a larger one.

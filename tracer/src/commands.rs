@@ -27,7 +27,7 @@ use crate::{
 /// # Errors
 /// The output cannot be written.
 pub fn doctor(args: &DoctorArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let diagnosis = doctor::diagnose();
+    let diagnosis = doctor::diagnose(args.btf.as_deref());
     if args.json {
         export::write_json(&diagnosis, out)?;
     } else {

@@ -37,6 +37,8 @@ pub struct RecordConfig {
     pub output: PathBuf,
     /// What the user wants of the plan.
     pub wishes: Wishes,
+    /// File with this kernel's BTF, where it is not the kernel's own.
+    pub btf: Option<PathBuf>,
     /// Bytes of the ring buffer: a power of two and a multiple of the page.
     pub ring_bytes: u32,
     /// The command to run meanwhile, its arguments behind it; empty for none.
@@ -56,7 +58,7 @@ impl RecordConfig {
     /// remedy.
     pub fn from_args(args: &RecordArgs, verbose: u8) -> Result<RecordConfig> {
         let typed = Typed::parse(args)?;
-        preflight::require()?;
+        preflight::require(args.btf.is_some())?;
         let topology = Topology::discover()?;
         let mut vms = select::vms(&topology, &args.vms)?;
         select::use_nics(&mut vms, &args.nics)?;
@@ -70,6 +72,7 @@ impl RecordConfig {
             duration,
             output,
             wishes,
+            btf: args.btf.clone(),
             ring_bytes,
             command,
             json,

@@ -2,6 +2,8 @@
 //!
 //! Not in here: judging (`preflight`, `plan`), showing (`export::doctor`).
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde::Serialize;
 use tracer_common::hop::Hop;
@@ -45,13 +47,14 @@ pub struct HopState {
 }
 
 /// Looks at this host. What this user may not look at is told as not checked.
-pub fn diagnose() -> Diagnosis {
-    let mut checks = preflight::checks(&System::read());
+/// `btf` names a file with the kernel's BTF, where it is not the kernel's own.
+pub fn diagnose(btf: Option<&Path>) -> Diagnosis {
+    let mut checks = preflight::checks(&System::read(), btf.is_some());
     let topology = Topology::discover().map_err(|error| format!("{error:#}"));
     let vms: &[Vm] = topology.as_ref().map_or(&[], |topology| &topology.vms);
     let names: Vec<String> = vms.iter().map(|vm| vm.name.clone()).collect();
     let may_try = !checks.iter().any(Check::prevents);
-    let (trials, hops) = match KernelBtf::load(None).and_then(|btf| plan(&btf, vms).map(|plan| (btf, plan))) {
+    let (trials, hops) = match KernelBtf::load(btf).and_then(|btf| plan(&btf, vms).map(|plan| (btf, plan))) {
         Ok((btf, mut plan)) => {
             let trials = may_try.then(|| try_out(&btf, &mut plan));
             (trials, plan.hops().into_iter().map(HopState::from).collect())

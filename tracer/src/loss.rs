@@ -17,8 +17,8 @@ const INWARD: &[Hop] =
 const BETWEEN: &[Hop] =
     &[Hop::TapWrite, Hop::TapRx, Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd];
 
-/// A drop's place and reason: last hop before it, slot of the device, reason code.
-pub type DropKey = (Hop, Option<u8>, u32);
+/// A drop's place and reason: last hop before it, slot of the device, reason code, code address.
+pub type DropKey = (Hop, Option<u8>, u32, u64);
 
 /// Counts over passages.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,8 @@ impl LossBook {
         self.coverage(passage);
         self.untold(passage);
         if let End::Dropped { reason, device } = passage.end {
-            *self.drops.entry((passage.last_hop(), device, reason)).or_default() += 1;
+            let key = (passage.last_hop(), device, reason, passage.dropped_at);
+            *self.drops.entry(key).or_default() += 1;
         }
     }
 

@@ -42,8 +42,8 @@ impl Check {
 ///
 /// # Errors
 /// The first needed check that failed, on one line.
-pub fn require() -> Result<()> {
-    match checks(&System::read()).into_iter().find(Check::prevents) {
+pub fn require(has_btf_file: bool) -> Result<()> {
+    match checks(&System::read(), has_btf_file).into_iter().find(Check::prevents) {
         None => Ok(()),
         Some(Check { name, found, remedy, .. }) => {
             let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();

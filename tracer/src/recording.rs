@@ -130,6 +130,8 @@ pub enum Note {
     Counters(Counters),
     /// CPU time of the traced VMs so far; the last one counts.
     Bill(Bill),
+    /// Functions of the code addresses that dropped frames.
+    Symbols(BTreeMap<u64, String>),
     /// Something the reader of the report should know.
     Warning {
         /// One sentence.

@@ -286,6 +286,9 @@ pub struct Drop {
     pub device: String,
     /// The kernel's reason, e.g. `FULL_RING`.
     pub reason: String,
+    /// The kernel's function that dropped them, with its module.
+    #[serde(default)]
+    pub function: Option<String>,
     /// How many.
     pub count: u64,
 }

@@ -31,6 +31,7 @@ struct Books {
     exchanger: Exchanger,
     counters: Counters,
     bill: BillBook,
+    symbols: BTreeMap<u64, String>,
     notes: Vec<String>,
     ended: Option<String>,
     failed: bool,
@@ -127,6 +128,7 @@ impl Books {
             exchanger: Exchanger::default(),
             counters: Counters::default(),
             bill: BillBook::default(),
+            symbols: BTreeMap::new(),
             notes: Vec::new(),
             ended: None,
             failed: false,
@@ -148,6 +150,7 @@ impl Books {
             Note::Flow(_) => {}
             Note::Counters(counters) => self.counters = counters,
             Note::Bill(bill) => self.bill.note(bill),
+            Note::Symbols(symbols) => self.symbols.extend(symbols),
             Note::Warning { text } => self.notes.push(text),
             Note::End { reason, failed } => (self.ended, self.failed) = (Some(reason), failed),
         }

@@ -258,15 +258,16 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
         undecoded: counters.undecoded,
         late: correlator.late(),
         evicted: correlator.evicted,
-        drops: books.loss.drops.iter().map(|(key, count)| drop_row(header, key, *count)).collect(),
+        drops: books.loss.drops.iter().map(|(key, count)| drop_row(header, books, key, *count)).collect(),
     }
 }
 
-fn drop_row(header: &Header, &(after, device, reason): &DropKey, count: u64) -> Drop {
+fn drop_row(header: &Header, books: &Books, &(after, device, reason, address): &DropKey, count: u64) -> Drop {
     let device = header.devices.iter().find(|entry| Some(entry.slot) == device);
     let unnamed = || if reason == 0 { "not reported".to_owned() } else { format!("reason {reason}") };
     Drop {
-        after: after.name().to_owned(),
+        after: header.hop_name(after),
+        function: books.symbols.get(&address).cloned(),
         device: device.map(|entry| entry.device.name.clone()).unwrap_or_default(),
         reason: header.drop_reasons.get(&reason).cloned().unwrap_or_else(unnamed),
         count,

@@ -92,7 +92,9 @@ impl Correlator {
 
     pub(super) fn dropped(&mut self, event: &Event) {
         let Some(slot) = self.open.by_skb(event.skb) else { return };
-        let branches = self.open.get(slot).map_or(0, |open| open.branches);
+        let Some(open) = self.open.get_mut(slot) else { return };
+        open.passage.dropped_at = event.digest;
+        let branches = open.branches;
         let end = match branches {
             0 => End::Dropped { reason: event.seq, device: event.device },
             _ => End::Branched,

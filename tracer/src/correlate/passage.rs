@@ -140,6 +140,8 @@ pub struct Passage {
     pub branch: bool,
     /// How it ended.
     pub end: End,
+    /// Of a dropped one, the code address that dropped it; else 0.
+    pub dropped_at: u64,
     /// Of a super-frame, what was joined beyond its own stamps.
     pub parts: Parts,
     /// `skb->head` while alive.
@@ -172,6 +174,7 @@ impl Passage {
             ambiguous: false,
             branch: false,
             end: End::Unfinished,
+            dropped_at: 0,
             parts: Parts::default(),
             head: event.head,
             skb: event.skb,

@@ -89,6 +89,7 @@ pub(crate) fn full() -> Report {
         late: 0,
         evicted: 0,
         drops: vec![Drop {
+            function: Some("tun_net_xmit [tun]".to_owned()),
             after: "tap.queue".to_owned(),
             device: "tap0".to_owned(),
             reason: "FULL_RING".to_owned(),

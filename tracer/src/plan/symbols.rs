@@ -50,9 +50,49 @@ fn search(mut symbols: impl BufRead, functions: &BTreeSet<&str>, tracepoints: &B
     found
 }
 
+/// The functions that these code addresses are in, as `function [module]`; those that are not known are left out. A
+/// kernel that hides addresses (`kernel.kptr_restrict`) knows none.
+pub fn names_of(addresses: &BTreeSet<u64>) -> BTreeMap<u64, String> {
+    match File::open("/proc/kallsyms") {
+        Ok(file) if !addresses.is_empty() => name(BufReader::with_capacity(1 << 20, file), addresses),
+        _ => BTreeMap::new(),
+    }
+}
+
+fn name(symbols: impl BufRead, addresses: &BTreeSet<u64>) -> BTreeMap<u64, String> {
+    // By address: the start of the function that begins closest before it, and its name.
+    let mut closest: BTreeMap<u64, (u64, String)> = BTreeMap::new();
+    for line in symbols.lines().map_while(Result::ok) {
+        let mut words = line.split_whitespace();
+        let (Some(start), Some("t" | "T" | "w" | "W"), Some(name)) =
+            (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let Ok(start @ 1..) = u64::from_str_radix(start, 16) else { continue };
+        for &address in addresses.range(start..) {
+            if closest.get(&address).is_none_or(|(known, _)| *known < start) {
+                let module = words.clone().next().map(|module| format!(" {module}")).unwrap_or_default();
+                closest.insert(address, (start, format!("{name}{module}")));
+            }
+        }
+    }
+    closest.into_iter().map(|(address, (_, name))| (address, name)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_in_the_function_that_begins_closest_before_it() {
+        let text = "ffffffff81000000 T first\nffffffffc0001000 t tun_net_xmit\t[tun]\n\
+                    ffffffff81000100 T second\nffffffff81000180 d data\n0000000000000000 T hidden\n";
+        let addresses = [0xffff_ffff_8100_01f0, 0xffff_ffff_c000_10ff, 0xffff_ffff_0000_0000];
+        let names = name(text.as_bytes(), &BTreeSet::from(addresses));
+        let expected = [(addresses[0], "second"), (addresses[1], "tun_net_xmit [tun]")];
+        assert_eq!(names, expected.map(|(address, name)| (address, name.to_owned())).into());
+    }
 
     #[test]
     fn only_exact_names_of_functions_count() {

@@ -26,12 +26,12 @@ const CAPABILITIES: &[(&str, u32, u32)] = &[
     ("CAP_SYS_ADMIN", CAP_SYS_ADMIN, CAP_SYS_ADMIN),
 ];
 
-/// Judges what the system says; the gravest first.
-pub fn checks(system: &System) -> Vec<Check> {
+/// Judges what the system says; the gravest first. A file with the kernel's BTF stands for the kernel's own.
+pub fn checks(system: &System, has_btf_file: bool) -> Vec<Check> {
     vec![
         privileges(system),
         kernel(&system.release),
-        btf(system.btf_error.as_deref()),
+        btf(system.btf_error.as_deref(), has_btf_file),
         lockdown(system.lockdown.as_deref()),
         jit(system.jit.as_deref()),
         tun(system.tun),
@@ -82,11 +82,12 @@ fn kernel(release: &str) -> Check {
     check("kernel", true, version.map(|version| version >= OLDEST), release, why, "boot Linux 5.10 or later")
 }
 
-fn btf(error: Option<&str>) -> Check {
+fn btf(error: Option<&str>, has_file: bool) -> Check {
     let found = error.map_or_else(|| VMLINUX.to_owned(), |error| format!("{VMLINUX}: {error}"));
     let why = "the kernel's type information (BTF) says where its structures keep what the programs read";
-    let remedy = "boot a kernel with CONFIG_DEBUG_INFO_BTF, as all current distributions' are";
-    check("BTF", true, Some(error.is_none()), found, why, remedy)
+    let remedy = "boot a kernel with CONFIG_DEBUG_INFO_BTF, as all current distributions' are, or name a file with \
+                  this kernel's BTF by --btf";
+    check("BTF", !has_file, Some(error.is_none()), found, why, remedy)
 }
 
 fn lockdown(modes: Option<&str>) -> Check {

@@ -32,7 +32,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn new(config: &RecordConfig) -> Result<Prepared> {
-        let btf = KernelBtf::load(None)?;
+        let btf = KernelBtf::load(config.btf.as_deref())?;
         let vms: Vec<&Vm> = config.vms.iter().collect();
         let mut plan = Plan::new(&btf.facts(&[]).with_vms(&vms), &config.wishes)?;
         let (text, clauses) = &config.filter;

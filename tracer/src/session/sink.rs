@@ -1,6 +1,7 @@
 //! From the ring to the file: drains, counts, writes, and keeps the counters of cost and loss.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use crate::{
     bill::meter::BillMeter,
     config::RecordConfig,
     decode::Record,
+    plan::symbols,
     probe::{CostMeter, Diagnostics, Probe},
     record::RecordWriter,
     recording::{Counters, Note},
@@ -42,9 +44,14 @@ pub(super) struct Sink {
     started: Instant,
     counted: Instant,
     cpu_at_start_ns: u64,
+    /// Code addresses that dropped frames.
+    dropped_at: BTreeSet<u64>,
     frames: u64,
     events: u64,
 }
+
+/// Code addresses that are remembered: the kernel has fewer places that drop frames.
+const MAX_ADDRESSES: usize = 4096;
 
 impl Sink {
     pub(super) fn new(prepared: Prepared, config: &RecordConfig) -> Result<Sink> {
@@ -69,6 +76,7 @@ impl Sink {
             started: Instant::now(),
             counted: Instant::now(),
             cpu_at_start_ns: cpu_ns(),
+            dropped_at: BTreeSet::new(),
             frames: 0,
             events: 0,
         })
@@ -82,11 +90,15 @@ impl Sink {
     /// Moves what waits in the ring into the recording.
     pub(super) fn drain(&mut self) -> Result<()> {
         let (writer, frames, attached_ns) = (&mut self.writer, &mut self.frames, self.attached_ns);
+        let dropped_at = &mut self.dropped_at;
         let write = |record| match record {
             // Hooks are attached one after the other: before the last, a frame shows only part of its way.
             Record::Event(event) if event.time_ns < attached_ns => Ok(()),
             Record::Event(event) => {
                 *frames += u64::from(matches!(event.hop, Hop::TapRx | Hop::TapRing));
+                if event.hop == Hop::SkbDrop && dropped_at.len() < MAX_ADDRESSES {
+                    dropped_at.insert(event.digest);
+                }
                 writer.event(&event)
             }
             Record::Flow(flow) => writer.note(&Note::Flow(flow)),
@@ -133,7 +145,7 @@ impl Sink {
     /// Detaches, takes the rest out of the ring, and closes the recording.
     pub(super) fn close(mut self, reason: &str, failed: bool) -> Result<()> {
         self.count()?;
-        let Sink { probe, mut source, mut writer, meter, mut counters, .. } = self;
+        let Sink { probe, mut source, mut writer, meter, mut counters, dropped_at, .. } = self;
         // The programs' costs go with them, so they were read before; losses stay readable.
         drop(probe);
         let programs = counters.programs.clone();
@@ -145,6 +157,7 @@ impl Sink {
         counters.programs = programs;
         counters.undecoded = source.undecoded;
         writer.note(&Note::Counters(counters))?;
+        writer.note(&Note::Symbols(symbols::names_of(&dropped_at)))?;
         writer.note(&Note::End { reason: reason.to_owned(), failed })?;
         writer.finish()
     }

@@ -94,6 +94,7 @@ fn each_figure_beyond_its_limit_gives_its_warning() {
         (
             |it| {
                 let drop = |reason: &str, count| Drop {
+                    function: None,
                     after: "tap.queue".to_owned(),
                     device: "tap0".to_owned(),
                     reason: reason.to_owned(),

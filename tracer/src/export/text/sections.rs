@@ -219,10 +219,11 @@ pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
     }
     let total = drops.iter().map(|drop| drop.count).sum();
     writeln!(out, "  frames: {} dropped by the kernel", count(total))?;
-    let cells = drops
-        .iter()
-        .map(|drop| vec![name(&drop.after), name(&drop.device), name(&drop.reason), count(drop.count)]);
-    table::write(&["after", "device", "reason", "count"], 3, cells, out)
+    let cells = drops.iter().map(|drop| {
+        let function = drop.function.as_deref().map_or_else(|| ABSENT.to_owned(), name);
+        vec![name(&drop.after), name(&drop.device), name(&drop.reason), function, count(drop.count)]
+    });
+    table::write(&["after", "device", "reason", "in", "count"], 4, cells, out)
 }
 
 pub(super) fn cost(cost: &Cost, out: &mut dyn Write) -> io::Result<()> {

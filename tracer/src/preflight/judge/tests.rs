@@ -48,7 +48,7 @@ fn each_lack_is_told_with_its_remedy() {
         let expected = vec![name.to_owned()];
         let (needed, advised) = failed(&lacking);
         assert_eq!(if prevents { needed } else { advised }, expected, "{lacking:?}");
-        let remedy = checks(&lacking).into_iter().find(|check| check.name == name).unwrap().remedy;
+        let remedy = checks(&lacking, false).into_iter().find(|check| check.name == name).unwrap().remedy;
         assert!(remedy.is_some_and(|remedy| !remedy.is_empty()), "{name}");
     }
 }
