@@ -20,7 +20,7 @@ fn system() -> System {
 /// The names of the checks that prevent recording, and of those that only warn.
 fn failed(system: &System) -> (Vec<String>, Vec<String>) {
     let (needed, advised): (Vec<_>, Vec<_>) =
-        checks(system).into_iter().filter(|check| check.ok == Some(false)).partition(Check::prevents);
+        checks(system, false).into_iter().filter(|check| check.ok == Some(false)).partition(Check::prevents);
     let names = |checks: Vec<Check>| checks.into_iter().map(|check| check.name).collect();
     (names(needed), names(advised))
 }
@@ -28,7 +28,7 @@ fn failed(system: &System) -> (Vec<String>, Vec<String>) {
 #[test]
 fn a_host_with_everything_lacks_nothing() {
     assert_eq!(failed(&system()), (vec![], vec![]));
-    assert!(checks(&system()).iter().all(|check| check.ok == Some(true) && check.remedy.is_none()));
+    assert!(checks(&system(), false).iter().all(|check| check.ok == Some(true) && check.remedy.is_none()));
 }
 
 #[test]
