@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -24,6 +24,7 @@ const PROGRAMS: [Program; 7] = [
     Program { name: "ping", packages: ["iputils-ping", "iputils", "iputils", "iputils"] },
     Program { name: "bpftool", packages: ["bpftool", "bpftool", "bpf", "bpftool"] },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
+    Program { name: "zstd", packages: ["zstd", "zstd", "zstd", "zstd"] },
 ];
 
 impl Program {
