@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -29,6 +29,7 @@ const PROGRAMS: [Program; 9] = [
         packages: ["openvswitch-switch", "openvswitch", "openvswitch", "openvswitch"],
     },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
+    Program { name: "zstd", packages: ["zstd", "zstd", "zstd", "zstd"] },
 ];
 
 impl Program {

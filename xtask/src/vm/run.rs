@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::shell::note;
+use crate::{interrupt, shell::note};
 
 use super::{
     attempt::Attempt,
@@ -25,10 +25,11 @@ use super::{
 /// Under KVM a VM is ready within this time or never.
 const KVM_START: Duration = Duration::from_secs(20);
 
-/// An emulated VM that is not ready by then may have lost the timer interrupt of a processor, which happened once
-/// in some forty starts on a machine under load: it waits for it forever. It is started anew.
+/// A VM that is not ready by then, or has ended before, is started anew. On a machine under load two in some
+/// seventy emulated ones failed to start, both of 6.18: a processor waited forever for its timer, and the kernel's
+/// test of the timer, which is now left out, was too slow to pass.
 const START: Duration = Duration::from_secs(150);
-/// How often.
+/// How often it is started.
 const STARTS: usize = 3;
 
 /// What to run and on what.
@@ -83,12 +84,11 @@ impl Run {
         let kvm = self.hardware.accel == Accel::Kvm;
         for _ in 1..STARTS {
             let mut attempt = start(kvm)?;
-            let by = Instant::now() + START;
-            if attempt.wait_until_ready(by.min(end))? || Instant::now() < by {
+            let ready = attempt.wait_until_ready(end.min(Instant::now() + START))?;
+            if ready || Instant::now() >= end || interrupt::noted().is_some() {
                 return Ok(attempt);
             }
-            let (name, time) = (self.kernel.name, START.as_secs());
-            note(&format!("xtask: kernel {name} has not started within {time} s, and is started anew"));
+            note(&format!("xtask: kernel {} has failed to start, and is started anew", self.kernel.name));
         }
         start(kvm)
     }
