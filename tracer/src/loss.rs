@@ -174,3 +174,6 @@ impl LossBook {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
