@@ -175,3 +175,6 @@ impl LossBook {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ impl Correlator {
                 }
                 return;
             }
+            open.passage.withdraw_unread();
             self.vacate(slot, End::Unfinished);
         }
         if matches!(event.hop, Hop::NicXmit) && self.segment(event) {
@@ -39,10 +40,7 @@ impl Correlator {
     /// A frame passes a hook that reads no content, and is known by its address and buffer. What is not known goes by:
     /// the host's own frames come along there too.
     pub(super) fn switched(&mut self, event: &Event) {
-        let Some(slot) = self.open.by_skb(event.skb) else {
-            self.branch(event);
-            return;
-        };
+        let Some(slot) = self.open.by_skb(event.skb) else { return };
         let Some(open) = self.open.get_mut(slot) else { return };
         if open.passage.goes_on_at(event.hop) && open.has_buffer(event.head) {
             open.passage.add(event, Rule::Pointer);

@@ -2,7 +2,10 @@
 
 use tracer_common::hop::{Hook, Hop};
 
-use super::{ANNOUNCE_WITHIN_NS, Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp, open::Segments};
+use super::{
+    ANNOUNCE_WITHIN_NS, Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp,
+    open::{Open, Segments},
+};
 use crate::decode::Event;
 
 impl Correlator {
@@ -102,9 +105,11 @@ impl Correlator {
         self.vacate(slot, end);
     }
 
-    /// A thread that moves frames signals its guest: for all that it has copied since.
+    /// A thread that moves frames signals its guest: for all that it has copied since. What it announced before a vCPU
+    /// was entered for another thread was taken at that entry: of the signals to one vCPU the last one is named.
     pub(super) fn interrupt(&mut self, event: &Event) {
         let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
+        self.take(vm, |open, _, _| open.reader == event.tid && open.passed_over);
         for &(slot, number) in &self.copied[vm] {
             if !self.open.is(slot, number) {
                 continue;
@@ -134,6 +139,7 @@ impl Correlator {
                 0 => last.time_ns + ENTER_WITHIN_NS >= event.time_ns,
                 signaller if open.reader == signaller && last.hop == Hop::VmmIrq => true,
                 _ => {
+                    open.passed_over |= last.hop == Hop::VmmIrq;
                     self.copied[vm].push((slot, number));
                     continue;
                 }
@@ -145,12 +151,16 @@ impl Correlator {
         }
     }
 
-    /// A thread that had gone to sleep is woken: what it copied before and did not announce, the guest did not want
-    /// announced.
-    pub(super) fn woken(&mut self, event: &Event) {
+    /// A thread turns to something else. One that is woken, or that moves frames out of the guest, is through with those
+    /// that it moved in: what it did not announce, the guest did not want announced. A kick or a write shows that the
+    /// guest runs.
+    pub(super) fn turned_to(&mut self, event: &Event) {
         let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
         if self.announces(vm) {
-            self.take(vm, |reader, last, _| reader == event.tid && last.hop == Hop::VmmReadEnd);
+            self.take(vm, |open, last, _| open.reader == event.tid && last.hop == Hop::VmmReadEnd);
+        }
+        if matches!(event.hop, Hop::VmmKick | Hop::TapWrite) {
+            self.guest_ran(vm);
         }
     }
 
@@ -159,32 +169,25 @@ impl Correlator {
         self.options.irqs && self.threads.is_on_kvm(vm)
     }
 
-    /// The guest shows that it runs: what it was given before was taken, whether a vCPU's entry was seen or not.
-    pub(super) fn guest_of(&mut self, tid: u32) {
-        if let Some(vm) = self.threads.vm_of_thread(tid) {
-            self.guest_ran(vm);
-        }
-    }
-
-    /// The same, shown by a frame that comes out of its tap.
+    /// A frame comes out of a guest's tap, so it runs.
     pub(super) fn guest_behind(&mut self, tap: Option<u8>) {
         if let Some(vm) = tap.and_then(|slot| self.threads.vm_of_tap(slot)) {
             self.guest_ran(vm);
         }
     }
 
-    /// Frames that the guest of a VM has taken. Where interrupts announce them, these and the entry that follows tell
+    /// The guest of a VM shows that it runs: what it was given before was taken, whether an entry was seen or not. Where interrupts announce them, these and the entry that follows tell
     /// better: a guest may have run for another reason.
     pub(super) fn guest_ran(&mut self, vm: usize) {
         let announces = self.announces(vm);
         self.take(vm, |_, last, now_ns| !announces || last.time_ns + ANNOUNCE_WITHIN_NS < now_ns);
     }
 
-    /// Ends the passages copied into a guest for which `taken` holds, by reader, last hop and the time.
-    fn take(&mut self, vm: usize, taken: impl Fn(u32, &Stamp, u64) -> bool) {
+    /// Ends the passages copied into a guest for which `taken` holds, by its last hop and the time.
+    fn take(&mut self, vm: usize, taken: impl Fn(&Open, &Stamp, u64) -> bool) {
         for (slot, number) in std::mem::take(&mut self.copied[vm]) {
             let Some(open) = self.open.get(slot).filter(|open| open.number == number) else { continue };
-            let over = open.passage.stamps.last().is_none_or(|last| taken(open.reader, last, self.now_ns));
+            let over = open.passage.stamps.last().is_none_or(|last| taken(open, last, self.now_ns));
             match over {
                 true => self.close(slot, End::Done),
                 false => self.copied[vm].push((slot, number)),

@@ -4,7 +4,8 @@
 //! # The rules, in their order
 //! 1. **pointer**: an event of an `sk_buff` address whose life is open belongs to that passage, if its hop
 //!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Behind IP,
-//!    and at the user's hooks, where no content was read, the buffer must be the same. Otherwise
+//!    and at the user's hooks, where no content was read, the buffer must be the same, and what shows content next
+//!    must not say that the address was another's by then. Otherwise
 //!    the address was recycled: the old passage ends there, unfinished. Only a driver sees a frame twice (it was
 //!    busy); whatever else comes again is another frame, however alike: frames that the host itself takes in
 //!    are freed out of sight, and their addresses come back within microseconds.
@@ -170,17 +171,11 @@ impl Correlator {
         self.expire();
         self.seen.events[event.hop as usize] += 1;
         match event.hop {
-            Hop::VmmKick | Hop::TapWrite => {
-                self.guest_of(event.tid);
+            Hop::VmmKick | Hop::TapWrite | Hop::VmmRunnable | Hop::VhostTransmit => {
+                self.turned_to(event);
                 self.threads.remember(event);
             }
-            Hop::VmmRunnable => {
-                self.woken(event);
-                self.threads.remember(event);
-            }
-            Hop::VmmWake | Hop::NicIrq | Hop::VhostNotify | Hop::VhostTransmit => {
-                self.threads.remember(event)
-            }
+            Hop::VmmWake | Hop::NicIrq | Hop::VhostNotify => self.threads.remember(event),
             Hop::VmmIrq => self.interrupt(event),
             Hop::VcpuEnter => self.enter(event),
             Hop::VcpuLeave => self.threads.vcpu_runs(event.tid, false),

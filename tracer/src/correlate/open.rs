@@ -36,6 +36,8 @@ pub(super) struct Open {
     pub(super) passage: Passage,
     /// Thread that read it out of the tap.
     pub(super) reader: u32,
+    /// Whether, since it was announced, a vCPU was entered for what another thread announced.
+    pub(super) passed_over: bool,
     /// Copies that went other ways.
     pub(super) branches: u32,
     pub(super) segments: Option<Segments>,
@@ -54,6 +56,7 @@ impl Open {
             number: 0,
             passage,
             reader: 0,
+            passed_over: false,
             branches: 0,
             segments: None,
             ended: None,

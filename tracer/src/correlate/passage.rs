@@ -183,6 +183,30 @@ impl Passage {
         passage
     }
 
+    /// A passage of which nothing has been seen, for tests.
+    #[cfg(test)]
+    pub(crate) fn empty(from: Side, to: Side) -> Passage {
+        Passage {
+            stamps: Vec::new(),
+            from,
+            to,
+            kind: None,
+            flow: 0,
+            digest: 0,
+            seq: 0,
+            ack: 0,
+            tcp_flags: 0,
+            payload: 0,
+            len: 0,
+            ambiguous: false,
+            branch: false,
+            end: End::Unfinished,
+            parts: Parts::default(),
+            head: 0,
+            skb: 0,
+        }
+    }
+
     /// Appends an event that has been found to be this passage's next.
     pub(super) fn add(&mut self, event: &Event, rule: Rule) {
         self.stamps.push(Stamp::of(event, rule));
@@ -205,6 +229,12 @@ impl Passage {
         self.stamps.insert(0, stamp);
     }
 
+    /// Takes back the last stamps that the address alone made, since it has turned out to be another frame's.
+    pub(super) fn withdraw_unread(&mut self) {
+        let unread = |stamp: &Stamp| stamp.hop == Hop::IpOut || stamp.hop.user_number().is_some();
+        while self.stamps.pop_if(|stamp| unread(stamp)).is_some() {}
+    }
+
     /// The last hop so far.
     pub fn last_hop(&self) -> Hop {
         self.stamps.last().map_or(Hop::SkbFree, |stamp| stamp.hop)
@@ -219,7 +249,11 @@ impl Passage {
     /// Whether `hop` can be its next.
     pub(super) fn goes_on_at(&self, hop: Hop) -> bool {
         match hop.user_number() {
-            Some(_) => self.stage() < Hop::NicQueue.stage() && self.time_at(hop).is_none(),
+            // Before it is in the stack, GRO may still make it part of another.
+            Some(_) => {
+                let in_stack = Hop::TapRx.stage()..Hop::NicQueue.stage();
+                in_stack.contains(&self.stage()) && self.time_at(hop).is_none()
+            }
             // The host's own frames leave IP too; only what was forwarded has entered there.
             None if hop == Hop::IpOut => self.time_at(Hop::IpIn).is_some() && self.stage() < hop.stage(),
             None => self.stage() < hop.stage(),

@@ -426,4 +426,7 @@ fn an_event_without_a_passage_begins_none_where_no_frame_is_born() {
     assert!(run(&[at(100, Hop::NicXmit, 0xa, 1, 1), bare(110, Hop::VmmRead, 0xb, 0)]).is_empty());
 }
 
+mod announced;
 mod exchanges;
+mod network;
+mod queues;

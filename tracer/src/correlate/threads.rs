@@ -19,6 +19,8 @@ struct Thread {
     vm: Option<usize>,
     /// Of a vCPU: whether it is known to run.
     runs: bool,
+    /// Of a vCPU: its last kick, unless that was for a vhost queue.
+    kick: Option<Stamp>,
     /// Last time it was told to run.
     runnable: Option<Stamp>,
     /// Last time it got the CPU.
@@ -46,9 +48,16 @@ struct Write {
     stamp: Stamp,
     slot: Option<u8>,
     causes: Vec<Stamp>,
+    /// Whether a frame of it has been seen.
+    taken: bool,
 }
 
 impl Thread {
+    /// It does something else now: what it handed over, it has handed over.
+    fn ends_batch(&mut self) {
+        self.write.take_if(|write| write.taken);
+    }
+
     /// When it was told to run, and when it got the CPU, as far as both lie between two times.
     fn woken(&self, since_ns: u64, until_ns: u64) -> [Option<Stamp>; 2] {
         let wake = self.wake.filter(|wake| since_ns <= wake.time_ns && wake.time_ns <= until_ns);
@@ -135,9 +144,9 @@ impl Threads {
         let stamp = Stamp::of(event, Rule::Thread);
         match event.hop {
             Hop::VmmKick => {
-                if let Some(vm) = self.vm_of_thread(event.tid) {
-                    self.kicks[vm].last = Some((stamp, event.tid));
-                }
+                let Some(vm) = self.vm_of_thread(event.tid) else { return };
+                self.kicks[vm].last = Some((stamp, event.tid));
+                self.threads.entry(event.tid).or_default().kick = Some(stamp);
             }
             Hop::VhostNotify => self.notify(event),
             Hop::VhostTransmit => self.transmit(event),
@@ -145,10 +154,11 @@ impl Threads {
             Hop::VmmWake => {
                 let thread = self.threads.entry(event.tid).or_default();
                 (thread.wake, thread.moved_since_wake) = (Some(stamp), false);
+                thread.ends_batch();
             }
             Hop::TapWrite => {
                 let causes = self.causes_of_write(event.tid, event.time_ns);
-                let write = Write { stamp, slot: event.device, causes };
+                let write = Write { stamp, slot: event.device, causes, taken: false };
                 self.threads.entry(event.tid).or_default().write = Some(write);
             }
             Hop::NicIrq => {
@@ -161,18 +171,19 @@ impl Threads {
     /// The vCPU's last kick reaches a queue of vhost: from now on it is that queue's. The first one since the worker
     /// last began there is what makes it begin again.
     fn notify(&mut self, event: &Event) {
-        let Some(vm) = self.vm_of_thread(event.tid) else { return };
+        let Some(thread) = self.threads.get_mut(&event.tid) else { return };
+        let (Some(vm), Some(kick)) = (thread.vm, thread.kick.take()) else { return };
         let kicks = &mut self.kicks[vm];
-        if let Some((stamp, _)) = kicks.last.take_if(|(_, tid)| *tid == event.tid) {
-            kicks.by_queue.entry(event.digest).or_insert(stamp);
-        }
+        kicks.last.take_if(|(_, tid)| *tid == event.tid);
+        kicks.by_queue.entry(event.digest).or_insert(kick);
     }
 
     /// A vhost worker begins to take frames from a queue.
     fn transmit(&mut self, event: &Event) {
         let vm = self.vm_of_thread(event.tid);
         let kick = vm.and_then(|vm| self.kicks[vm].by_queue.remove(&event.digest));
-        self.threads.entry(event.tid).or_default().queue_kick = Some(kick);
+        let thread = self.threads.entry(event.tid).or_default();
+        (thread.queue_kick, thread.write) = (Some(kick), None);
     }
 
     /// Takes what led to a write that begins now: the kick, and, where it is the first since, what set the thread
@@ -211,7 +222,7 @@ impl Threads {
         let mut stamps = write.causes;
         stamps.push(write.stamp);
         if matches!(write.stamp.hook, Hook::TunSendmsg | Hook::TapSendmsg) {
-            thread.write = Some(Write { causes: Vec::new(), ..write });
+            thread.write = Some(Write { causes: Vec::new(), taken: true, ..write });
         }
         stamps
     }
@@ -220,6 +231,7 @@ impl Threads {
     pub fn moved(&mut self, tid: u32) {
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.moved_since_wake = true;
+            thread.ends_batch();
         }
     }
 
