@@ -28,8 +28,8 @@ enum Job {
     Setup(setup::Args),
     /// Build vmhop and show it at work: set-up, a lab, two recordings of its VM, two reports
     Demo(demo::Args),
-    /// Run everything that must pass: set-up, formatting, lints, all tests
-    Test,
+    /// Run everything that must pass: set-up, formatting, lints, all tests, checks under other kernels
+    Test(test::Args),
     /// Run commands under other kernels, in VMs on this machine's own files
     #[command(subcommand)]
     Vm(vm::Job),
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let done = match Job::parse() {
         Job::Setup(args) => setup::run(&args),
         Job::Demo(args) => demo::run(&args),
-        Job::Test => test::run(),
+        Job::Test(args) => test::run(&args),
         Job::Vm(job) => vm::run(job),
     };
     done.unwrap_or_else(|error| {

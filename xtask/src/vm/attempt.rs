@@ -73,7 +73,7 @@ impl<'a> Attempt<'a> {
                 return Ok(Ended::Interrupted(signal));
             }
             if started.elapsed() > timeout {
-                return Ok(Ended::TimedOut);
+                return Ok(Ended::TimedOut(self.place()));
             }
             if !self.is_open() {
                 bail!(self.failure());
@@ -126,17 +126,18 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
+    /// How far it has come.
+    fn place(&self) -> &'static str {
+        if self.is_ready() { "while the command ran" } else { "before the command could start" }
+    }
+
     /// What is to be said about a VM that has ended by itself.
     fn failure(&self) -> String {
-        let during = if self.is_ready() { "while the command ran" } else { "before the command could start" };
-        let (console, qemu) = (self.files.console(), self.files.qemu());
-        let said = |path| match tail(path) {
-            text if text.is_empty() => " nothing".to_owned(),
-            text => text,
-        };
-        let (kernel, emulator) = (said(&console), said(&qemu));
+        let said = |text: String| if text.is_empty() { " nothing".to_owned() } else { text };
+        let (console, place) = (self.files.console(), self.place());
+        let (qemu, kernel) = (said(tail(&self.files.qemu())), said(tail(&console)));
         let console = console.display();
-        format!("the VM has ended {during}; QEMU said:{emulator}\nthe kernel said, in {console}:{kernel}")
+        format!("the VM has ended {place}; QEMU said:{qemu}\nthe kernel said, in {console}:{kernel}")
     }
 }
 

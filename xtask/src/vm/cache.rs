@@ -32,9 +32,9 @@ impl Cached {
         }
     }
 
-    /// The kernel's image.
+    /// The kernel, unpacked.
     pub fn image(&self) -> PathBuf {
-        self.folder.join("vmlinuz")
+        self.folder.join("vmlinux")
     }
 
     /// The folder that is `/lib/modules/RELEASE` in the VM.

@@ -15,6 +15,7 @@ use crate::shell::{Log, command, note, seconds};
 use super::{
     apt::Apt,
     cache::{self, Cached},
+    image,
     kernels::Kernel,
 };
 
@@ -106,7 +107,7 @@ fn pick(work: &Path, new: &Path, log: &Log) -> anyhow::Result<()> {
     let image = image.iter().find(|path| path.is_file()).context("the packages have no kernel image")?;
     let config = [root.join(format!("boot/config-{release}")), tree.join("config")];
     let config = config.iter().find(|path| path.is_file()).context("the packages have no config")?;
-    fs::rename(image, new.join("vmlinuz")).context("failed to move the image")?;
+    image::unpack(image, &new.join("vmlinux"))?;
     fs::rename(config, new.join("config")).context("failed to move the config")?;
     fs::rename(&tree, new.join("modules")).context("failed to move the modules")?;
     fs::write(new.join("release"), format!("{release}\n")).context("failed to note the release")

@@ -13,9 +13,12 @@ use crate::shell::target;
 /// So many runs keep their logs.
 const KEPT: usize = 20;
 
+const INITRAMFS: &str = "initramfs";
+
 /// The files of one run; dropping it removes what nobody will look at.
 pub struct Files {
-    folder: PathBuf,
+    /// What the run is made of, and its logs.
+    pub folder: PathBuf,
     /// Results of the command.
     pub out: PathBuf,
 }
@@ -28,8 +31,9 @@ impl Files {
         let name = format!("{kernel}-{number}-{}", std::process::id());
         let target = absolute(target()).context("the build folder is not known")?.join("xtask");
         let runs = target.join("vm");
-        prune(&runs);
-        let out = out.map_or_else(|| Ok(target.join("vm-out").join(&name)), absolute);
+        let outs = target.join("vm-out");
+        prune(&runs, &outs);
+        let out = out.map_or_else(|| Ok(outs.join(&name)), absolute);
         let files =
             Self { folder: runs.join(name), out: out.context("the folder for results is not known")? };
         for folder in [&files.folder, &files.out] {
@@ -50,7 +54,7 @@ impl Files {
 
     /// What the VM starts from.
     pub fn initramfs(&self) -> PathBuf {
-        self.folder.join("initramfs")
+        self.folder.join(INITRAMFS)
     }
 }
 
@@ -62,14 +66,24 @@ impl Drop for Files {
     }
 }
 
-/// Removes the oldest runs that are over.
-fn prune(runs: &Path) {
-    let entries = fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut over: Vec<PathBuf> = entries.filter(|folder| !is_running(folder)).collect();
-    over.sort_by_key(|folder| fs::metadata(folder).and_then(|found| found.modified()).ok());
-    for folder in over.iter().rev().skip(KEPT) {
-        // It may be another run that removes it.
+/// Removes the oldest runs that are over, and what killed runs have left.
+fn prune(runs: &Path, outs: &Path) {
+    let over = |folder| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.filter(|folder| !is_running(folder)).collect::<Vec<_>>()
+    };
+    let mut old = over(runs);
+    old.sort_by_key(|folder| fs::metadata(folder).and_then(|found| found.modified()).ok());
+    // It may be another run that removes the same.
+    for folder in &old {
+        let _ = fs::remove_file(folder.join(INITRAMFS));
+    }
+    for folder in old.iter().rev().skip(KEPT) {
         let _ = fs::remove_dir_all(folder);
+    }
+    for folder in over(outs) {
+        // Fails when there are results, as it should.
+        let _ = fs::remove_dir(folder);
     }
 }
 

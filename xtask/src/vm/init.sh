@@ -55,8 +55,9 @@ done
 vendor=amd
 grep -q -w vmx proc/cpuinfo 2>/dev/null && vendor=intel
 for module in tun tap vhost_net kvm-$vendor @MODULES@; do
-    chroot . /sbin/modprobe -q $module || echo "vmhop: cannot load $module"
+    chroot . /sbin/modprobe -q $module || echo "vmhop: cannot load $module" &
 done
+wait
 
 ip link set lo up
 for device in sys/class/net/*; do

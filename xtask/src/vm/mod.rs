@@ -9,6 +9,7 @@ mod attempt;
 mod cache;
 mod fetch;
 mod files;
+mod image;
 mod initramfs;
 mod job;
 mod kernels;
@@ -34,11 +35,11 @@ use crate::{
     shell::{note, say, seconds},
 };
 
-use self::{
-    cache::Cached,
+use self::cache::Cached;
+pub use self::{
+    fetch::ensure as fetch_kernel,
     kernels::{KERNELS, Kernel},
-    nics::Nic,
-    qemu::Accel,
+    qemu::Hardware,
     run::{Ended, Run},
 };
 
@@ -46,6 +47,8 @@ use self::{
 const TIMED_OUT: u8 = 124;
 /// Exit code of a run whose VM failed: no kernel, no boot, a panic
 const FAILED: u8 = 125;
+/// Exit code when nobody reads the output any more, as shells give it for SIGPIPE
+const BROKEN_PIPE: u8 = 128 + 13;
 
 /// What to do with VMs
 #[derive(Debug, Subcommand)]
@@ -78,30 +81,11 @@ pub struct Options {
     /// Series of the kernel, of those that `cargo xtask vm list` shows
     #[arg(long, value_name = "KERNEL", value_parser = Kernel::named)]
     kernel: &'static Kernel,
-    /// Processors
-    #[arg(long, default_value_t = 2, value_name = "N")]
-    cpus: u32,
-    /// Memory in MiB; the files that the command writes are in it too
-    #[arg(long, default_value_t = 2048, value_name = "MIB")]
-    memory: u32,
-    /// More words for the kernel's command line
-    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
-    append: Vec<String>,
+    #[command(flatten)]
+    hardware: Hardware,
     /// The VM is ended after this time
     #[arg(long, default_value = "30m", value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// What executes the VM's instructions
-    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
-    accel: Accel,
-    /// Pairs of emulated NICs, each two ends of one cable: e1000e0 and e1000e1, virtio0 and virtio1, igb0 and igb1
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "e1000e,virtio-net",
-        value_name = "KINDS"
-    )]
-    nics: Vec<Nic>,
     /// Folder for what the command writes below /out [default: one of its own below target/xtask/vm-out]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -122,36 +106,35 @@ pub fn run(job: Job) -> anyhow::Result<ExitCode> {
 
 /// Runs the command with its output in our own; what goes wrong with the VM is told at the end of it.
 fn run_and_tell(options: Options) -> u8 {
-    let timeout = humantime::format_duration(options.timeout);
-    let timed_out = format!("xtask: the VM was ended after {timeout}, the time that --timeout gives it");
-    let perform = || {
-        let run = Run {
-            name: options.kernel.name,
-            kernel: fetch::ensure(options.kernel)?,
-            accel: options.accel,
-            cpus: options.cpus,
-            memory: options.memory,
-            append: options.append,
-            nics: options.nics,
-            timeout: options.timeout,
-            out: options.out,
-            command: options.command,
-        };
+    let Options { kernel, mut hardware, timeout, out, command } = options;
+    hardware.nics = nics::available(hardware.nics);
+    let run = Run { kernel, hardware, timeout, out, command };
+    let ended = fetch_kernel(kernel).and_then(|_| {
         interrupt::catch();
         run.perform(&mut io::stdout().lock(), &mut io::stderr().lock())
-    };
-    match perform() {
+    });
+    match ended {
         Ok(Ended::Command(code)) => code,
         Ok(Ended::Interrupted(signal)) => u8::try_from(128 + signal).unwrap_or(FAILED),
-        Ok(Ended::TimedOut) => {
-            note(&timed_out);
+        Ok(Ended::TimedOut(place)) => {
+            note(&format!(
+                "xtask: the VM was ended {place}, after the {} that --timeout gives it",
+                humantime::format_duration(timeout)
+            ));
             TIMED_OUT
         }
+        Err(error) if is_broken_pipe(&error) => BROKEN_PIPE,
         Err(error) => {
             note(&format!("xtask: {error:#}"));
             FAILED
         }
     }
+}
+
+/// Whether nobody reads our output any more.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn list() -> anyhow::Result<ExitCode> {
@@ -172,7 +155,7 @@ fn fetch(names: &[String]) -> anyhow::Result<ExitCode> {
     let kernels: Vec<&Kernel> = if all { KERNELS.iter().collect() } else { named };
     for kernel in kernels {
         let started = Instant::now();
-        let cached = fetch::ensure(kernel)?;
+        let cached = fetch_kernel(kernel)?;
         say(&format!("vm: {} is in the cache ({})", cached.release, seconds(started.elapsed())));
     }
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::shell::{command, note, output};
+
 /// A kind of NIC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Nic {
@@ -52,4 +54,14 @@ impl Nic {
         };
         format!("52:54:00:76:{kind:02x}:{end:02x}")
     }
+}
+
+/// Those of the wanted NICs that this QEMU has; says which it has not. The others are older than any QEMU in use.
+pub fn available(mut wanted: Vec<Nic>) -> Vec<Nic> {
+    let devices = || output(&mut command(&[super::process::PROGRAM, "-device", "help"])).unwrap_or_default();
+    if wanted.contains(&Nic::Igb) && !devices().contains("name \"igb\"") {
+        note("xtask: this QEMU has no igb, which 8.0 and later have: there is no such pair");
+        wanted.retain(|nic| *nic != Nic::Igb);
+    }
+    wanted
 }

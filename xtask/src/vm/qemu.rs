@@ -1,13 +1,10 @@
 //! QEMU's command line for one run.
 
-use std::{
-    os::fd::RawFd,
-    path::{Path, PathBuf},
-};
+use std::{os::fd::RawFd, path::Path};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
-use super::{nics::Nic, ports};
+use super::{cache::Cached, files::Files, nics::Nic, ports};
 
 /// What executes the VM's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,35 +17,56 @@ pub enum Accel {
     Kvm,
 }
 
+/// The machine that a user asks for
+#[derive(Debug, Clone, Args)]
+pub struct Hardware {
+    /// Processors
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub cpus: u32,
+    /// Memory in MiB; the files that the command writes are in it too
+    #[arg(long, default_value_t = 2048, value_name = "MIB")]
+    pub memory: u32,
+    /// More words for the kernel's command line
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub append: Vec<String>,
+    /// What executes the VM's instructions
+    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
+    pub accel: Accel,
+    /// Pairs of emulated NICs, each two ends of one cable: e1000e0 and e1000e1, virtio0 and virtio1, igb0 and igb1
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "e1000e,virtio-net",
+        value_name = "KINDS"
+    )]
+    pub nics: Vec<Nic>,
+}
+
+impl Default for Hardware {
+    /// As when nothing is asked for.
+    fn default() -> Self {
+        let nics = vec![Nic::E1000e, Nic::VirtioNet];
+        Self { cpus: 2, memory: 2048, append: Vec::new(), accel: Accel::Tcg, nics }
+    }
+}
+
 /// What a VM is made of.
-#[derive(Debug)]
-pub struct Machine {
+pub struct Machine<'a> {
     /// KVM or emulation.
     pub kvm: bool,
-    /// Processors.
-    pub cpus: u32,
-    /// Memory in MiB.
-    pub memory: u32,
-    /// The kernel.
-    pub image: PathBuf,
-    /// More words for the kernel.
-    pub append: Vec<String>,
-    /// What it starts from.
-    pub initramfs: PathBuf,
-    /// The kernel's modules.
-    pub modules: PathBuf,
-    /// The folder for results.
-    pub out: PathBuf,
-    /// Takes what the kernel says.
-    pub console: PathBuf,
-    /// Pairs of NICs.
-    pub nics: Vec<Nic>,
+    /// What the user asks for.
+    pub hardware: &'a Hardware,
+    /// The kernel with its modules.
+    pub cached: &'a Cached,
+    /// What the VM starts from, where it writes and where the kernel's words go.
+    pub files: &'a Files,
 }
 
 /// The kernel's own words: the console in the log, and an end instead of going on after an oops.
 const KERNEL: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic net.ifnames=0 random.trust_cpu=on";
 
-impl Machine {
+impl Machine<'_> {
     /// QEMU's words; the ports write to these descriptors, standard output, standard error and status.
     pub fn words(&self, descriptors: [RawFd; 3]) -> Vec<String> {
         let (accel, processor) =
@@ -59,15 +77,15 @@ impl Machine {
             .map(str::to_owned)
             .collect();
         let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
-        add("-smp", self.cpus.to_string());
-        add("-m", self.memory.to_string());
-        add("-kernel", self.image.display().to_string());
-        add("-initrd", self.initramfs.display().to_string());
-        add("-append", [KERNEL, &self.append.join(" ")].join(" ").trim().to_owned());
-        add("-serial", format!("file:{}", comma(&self.console)));
+        add("-smp", self.hardware.cpus.to_string());
+        add("-m", self.hardware.memory.to_string());
+        add("-kernel", self.cached.image().display().to_string());
+        add("-initrd", self.files.initramfs().display().to_string());
+        add("-append", [KERNEL, &self.hardware.append.join(" ")].join(" ").trim().to_owned());
+        add("-serial", format!("file:{}", comma(&self.files.console())));
         share(&mut add, "root", Path::new("/"), true);
-        share(&mut add, "modules", &self.modules, true);
-        share(&mut add, "out", &self.out, false);
+        share(&mut add, "modules", &self.cached.modules(), true);
+        share(&mut add, "out", &self.files.out, false);
         add("-device", "virtio-serial-pci".to_owned());
         let ports = [ports::OUT, ports::ERRORS, ports::STATUS];
         for (set, (port, descriptor)) in (1..).zip(ports.into_iter().zip(descriptors)) {
@@ -75,7 +93,7 @@ impl Machine {
             add("-chardev", format!("file,id=port{set},path=/dev/fdset/{set},append=on"));
             add("-device", format!("virtserialport,chardev=port{set},name={port}"));
         }
-        for (hub, nic) in self.nics.iter().enumerate() {
+        for (hub, nic) in self.hardware.nics.iter().enumerate() {
             cable(&mut add, hub, *nic);
         }
         words
@@ -89,12 +107,13 @@ fn share(add: &mut impl FnMut(&str, String), name: &str, folder: &Path, read_onl
     add("-virtfs", format!("local,path={path},mount_tag={name},security_model=none,multidevs=remap,{mode}"));
 }
 
-/// Two NICs on one hub of their own: what one sends, the other receives.
+/// Two NICs on one hub of their own: what one sends, the other receives. Without the ROM that would look for
+/// something to boot on the other end.
 fn cable(add: &mut impl FnMut(&str, String), hub: usize, nic: Nic) {
     for end in [0, 1] {
         let (id, device, mac) = (nic.interface(end), nic.device(), nic.mac(end));
         add("-netdev", format!("hubport,id={id},hubid={hub}"));
-        add("-device", format!("{device},netdev={id},mac={mac}"));
+        add("-device", format!("{device},netdev={id},mac={mac},romfile="));
     }
 }
 
@@ -107,44 +126,37 @@ fn comma(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn machine() -> Machine {
-        Machine {
-            kvm: false,
-            cpus: 2,
-            memory: 2048,
-            image: "/c/vmlinuz".into(),
-            append: vec!["quiet".to_owned(), "nosmp".to_owned()],
-            initramfs: "/r/initramfs".into(),
-            modules: "/c/a,b".into(),
-            out: "/o".into(),
-            console: "/r/console.log".into(),
-            nics: vec![Nic::E1000e, Nic::VirtioNet],
-        }
+    fn line() -> String {
+        let hardware =
+            Hardware { append: vec!["quiet".to_owned(), "nosmp".to_owned()], ..Default::default() };
+        let cached = Cached { folder: "/c/a,b".into(), release: String::new(), packages: String::new() };
+        let files = Files { folder: "/r".into(), out: "/o".into() };
+        let machine = Machine { kvm: false, hardware: &hardware, cached: &cached, files: &files };
+        machine.words([3, 4, 5]).join(" ")
     }
 
     #[test]
     fn what_is_appended_comes_after_our_own_words() {
-        let words = machine().words([3, 4, 5]);
-        assert!(words.contains(&format!("{KERNEL} quiet nosmp")), "{words:?}");
+        assert!(line().contains(&format!("-append {KERNEL} quiet nosmp -")), "{}", line());
     }
 
     #[test]
     fn the_machines_root_is_shared_read_only_and_the_results_are_not() {
-        let line = machine().words([3, 4, 5]).join(" ");
+        let line = line();
         let common = "security_model=none,multidevs=remap";
         assert!(line.contains(&format!("path=/,mount_tag=root,{common},readonly=on")), "{line}");
         assert!(line.contains(&format!("path=/o,mount_tag=out,{common},readonly=off")), "{line}");
-        assert!(line.contains("path=/c/a,,b,"), "{line}");
+        assert!(line.contains("path=/c/a,,b/modules,"), "{line}");
     }
 
     #[test]
     fn each_pair_of_nics_has_a_hub_of_its_own() {
-        let line = machine().words([3, 4, 5]).join(" ");
+        let line = line();
         for part in [
             "hubport,id=e1000e0,hubid=0",
             "hubport,id=e1000e1,hubid=0",
             "hubport,id=virtio0,hubid=1",
-            "virtio-net-pci,netdev=virtio1,mac=52:54:00:76:02:01",
+            "virtio-net-pci,netdev=virtio1,mac=52:54:00:76:02:01,romfile=",
         ] {
             assert!(line.contains(part), "{part}: {line}");
         }

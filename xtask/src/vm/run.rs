@@ -12,11 +12,12 @@ use anyhow::Context as _;
 use super::{
     attempt::Attempt,
     cache::Cached,
+    fetch,
     files::Files,
     initramfs,
     job::Job,
-    nics::Nic,
-    qemu::{Accel, Machine},
+    kernels::Kernel,
+    qemu::{Accel, Hardware, Machine},
 };
 
 /// Under KVM a VM is ready within this time or never.
@@ -24,20 +25,10 @@ const KVM_START: Duration = Duration::from_secs(20);
 
 /// What to run and on what.
 pub struct Run {
-    /// The series.
-    pub name: &'static str,
     /// The kernel.
-    pub kernel: Cached,
-    /// What executes it.
-    pub accel: Accel,
-    /// Processors.
-    pub cpus: u32,
-    /// Memory in MiB.
-    pub memory: u32,
-    /// More words for the kernel.
-    pub append: Vec<String>,
-    /// Pairs of NICs.
-    pub nics: Vec<Nic>,
+    pub kernel: &'static Kernel,
+    /// The machine around it.
+    pub hardware: Hardware,
     /// The time that it may take.
     pub timeout: Duration,
     /// Where results go; none for a folder of its own.
@@ -51,44 +42,35 @@ pub struct Run {
 pub enum Ended {
     /// The command ended with this exit code.
     Command(u8),
-    /// It took longer than it may.
-    TimedOut,
+    /// It took longer than it may, and had come so far.
+    TimedOut(&'static str),
     /// This process was told to end by this signal.
     Interrupted(i32),
 }
 
 impl Run {
-    /// Does it; that the VM fails is an error, with the end of its console.
+    /// Does it, after the kernel has been fetched if need be. That the VM fails is an error, with the end of its
+    /// console.
     pub fn perform(&self, out: &mut impl Write, errors: &mut impl Write) -> anyhow::Result<Ended> {
-        let files = Files::make(self.name, self.out.as_deref())?;
-        let job = Job::new(self.name, &self.command)?;
-        initramfs::write(&files.initramfs(), &self.kernel, &self.nics, &job)?;
-        self.start(&files)?.watch(out, errors, self.timeout).with_context(|| format!("kernel {}", self.name))
+        let name = self.kernel.name;
+        let cached = fetch::ensure(self.kernel)?;
+        let files = Files::make(name, self.out.as_deref())?;
+        let job = Job::new(name, &self.command)?;
+        initramfs::write(&files.initramfs(), &cached, &self.hardware.nics, &job)?;
+        self.start(&cached, &files)?
+            .watch(out, errors, self.timeout)
+            .with_context(|| format!("kernel {name}"))
     }
 
     /// Starts the VM, under KVM when that is wanted and, unless it must be, works.
-    fn start<'a>(&self, files: &'a Files) -> anyhow::Result<Attempt<'a>> {
-        if self.accel == Accel::Auto {
-            let mut attempt = Attempt::start(&self.machine(files, true), files)?;
+    fn start<'a>(&self, cached: &Cached, files: &'a Files) -> anyhow::Result<Attempt<'a>> {
+        let machine = |kvm| Machine { kvm, hardware: &self.hardware, cached, files };
+        if self.hardware.accel == Accel::Auto {
+            let mut attempt = Attempt::start(&machine(true), files)?;
             if attempt.wait_until_ready(Instant::now() + KVM_START)? {
                 return Ok(attempt);
             }
         }
-        Attempt::start(&self.machine(files, self.accel == Accel::Kvm), files)
-    }
-
-    fn machine(&self, files: &Files, kvm: bool) -> Machine {
-        Machine {
-            kvm,
-            cpus: self.cpus,
-            memory: self.memory,
-            image: self.kernel.image(),
-            append: self.append.clone(),
-            initramfs: files.initramfs(),
-            modules: self.kernel.modules(),
-            out: files.out.clone(),
-            console: files.console(),
-            nics: self.nics.clone(),
-        }
+        Attempt::start(&machine(self.hardware.accel == Accel::Kvm), files)
     }
 }
