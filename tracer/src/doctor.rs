@@ -7,9 +7,15 @@ use serde::Serialize;
 use tracer_common::hop::Hop;
 
 use crate::{
-    plan::{Plan, REPORTED_HOPS, Wishes, btf::KernelBtf, chains::Case},
+    plan::{
+        Plan, REPORTED_HOPS, Wishes,
+        btf::KernelBtf,
+        chains::Case,
+        user::{self, Missing},
+    },
     preflight::{self, Check, System},
     probe::{self, Trial},
+    profile::Definition,
     recording::{Choice, Host, PlannedHop},
     topology::{Topology, Vm},
 };
@@ -44,17 +50,23 @@ pub struct HopState {
     pub choices: Vec<Choice>,
 }
 
-/// Looks at this host. What this user may not look at is told as not checked.
-pub fn diagnose() -> Diagnosis {
+/// Looks at this host, and whether these hops of the user's own can be served. What this user may not look at is
+/// told as not checked.
+pub fn diagnose(own: &[Definition]) -> Diagnosis {
     let mut checks = preflight::checks(&System::read());
     let topology = Topology::discover().map_err(|error| format!("{error:#}"));
     let vms: &[Vm] = topology.as_ref().map_or(&[], |topology| &topology.vms);
     let names: Vec<String> = vms.iter().map(|vm| vm.name.clone()).collect();
     let may_try = !checks.iter().any(Check::prevents);
-    let (trials, hops) = match KernelBtf::load(None).and_then(|btf| plan(&btf, vms).map(|plan| (btf, plan))) {
-        Ok((btf, mut plan)) => {
+    let found = KernelBtf::load(None).and_then(|btf| Ok((plan(&btf, vms, own)?, btf)));
+    let (trials, hops) = match found {
+        Ok(((mut plan, refused), btf)) => {
             let trials = may_try.then(|| try_out(&btf, &mut plan));
-            (trials, plan.hops().into_iter().map(HopState::from).collect())
+            let missing = [plan.missing.as_slice(), &refused].concat();
+            checks.extend(preflight::own_hops(own, &plan.user_hops, &missing));
+            let planned = plan.hops().into_iter().map(|hop| HopState::of(hop, own));
+            let states: Vec<HopState> = planned.chain(refused.iter().map(HopState::refused)).collect();
+            (trials, states)
         }
         Err(error) => (None, unknown_hops(&format!("not known: {error:#}"))),
     };
@@ -64,14 +76,28 @@ pub fn diagnose() -> Diagnosis {
     Diagnosis { host: Host::here(), can_record, checks, vms: names, hops }
 }
 
-/// The plan for the VMs found; without one, for VMs of every kind.
-fn plan(btf: &KernelBtf, vms: &[Vm]) -> Result<Plan> {
-    let mut facts = btf.facts(&[]);
+/// The plan for the VMs found; without one, for VMs of every kind. Where the user's own hops cannot be, the plan is
+/// without them, and each tells why.
+fn plan(btf: &KernelBtf, vms: &[Vm], own: &[Definition]) -> Result<(Plan, Vec<Missing>)> {
+    let wishes = Wishes { user_hops: own.to_vec(), ..Wishes::default() };
+    let mut facts = btf.facts(&wishes.functions());
     match vms {
         [] => facts.cases.extend(Case::ALL),
         vms => facts = facts.with_vms(&vms.iter().collect::<Vec<_>>()),
     }
-    Plan::new(&facts, &Wishes::default())
+    match Plan::new(&facts, &wishes) {
+        Ok(plan) => Ok((plan, Vec::new())),
+        Err(error) if own.is_empty() => Err(error),
+        Err(error) => {
+            let refused = |hop: &Definition| Missing {
+                name: hop.name.clone(),
+                describe: hop.describe.clone(),
+                // What is not wrong by itself is refused with the others.
+                why: user::judge(hop, &facts).err().unwrap_or_else(|| error.to_string()),
+            };
+            Ok((Plan::new(&facts, &Wishes::default())?, own.iter().map(refused).collect()))
+        }
+    }
 }
 
 fn try_out(btf: &KernelBtf, plan: &mut Plan) -> Result<Vec<Trial>, String> {
@@ -90,10 +116,21 @@ fn unknown_hops(reason: &str) -> Vec<HopState> {
     REPORTED_HOPS.iter().map(unknown).collect()
 }
 
-impl From<PlannedHop> for HopState {
-    fn from(PlannedHop { hop, hooks, unserved, choices }: PlannedHop) -> HopState {
-        let describe = Hop::from_name(&hop).map_or("", Hop::describe).to_owned();
-        HopState { hop, describe, hooks, unserved, choices }
+impl HopState {
+    fn of(PlannedHop { hop, hooks, unserved, choices }: PlannedHop, own: &[Definition]) -> HopState {
+        let by_user = own.iter().find(|known| known.name == hop).map(|known| known.describe.clone());
+        let describe = || Hop::from_name(&hop).map_or("", Hop::describe).to_owned();
+        HopState { describe: by_user.unwrap_or_else(describe), hop, hooks, unserved, choices }
+    }
+
+    fn refused(Missing { name, describe, why }: &Missing) -> HopState {
+        HopState {
+            hop: name.clone(),
+            describe: describe.clone(),
+            hooks: Vec::new(),
+            unserved: Some(why.clone()),
+            choices: Vec::new(),
+        }
     }
 }
 

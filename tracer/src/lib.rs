@@ -19,6 +19,7 @@ mod per_hop;
 pub mod plan;
 pub mod preflight;
 pub mod probe;
+pub mod profile;
 pub mod record;
 pub mod recording;
 pub mod report;

@@ -89,6 +89,7 @@ impl KernelBtf {
             };
         }
         let found = symbols::find(&functions, &tracepoints);
+        let missing = further.iter().copied().filter(|name| !found.functions.contains_key(*name)).collect();
         let function = |(name, module): (String, Option<String>)| {
             let parameters = self.parameters_of_function(&name, module.as_deref());
             (name, Function { module, parameters })
@@ -96,6 +97,7 @@ impl KernelBtf {
         Facts {
             tracepoints: tracepoints.iter().filter_map(|name| self.tracepoint(name, &found)).collect(),
             functions: found.functions.clone().into_iter().map(function).collect(),
+            similar: symbols::similar(&missing),
             no_kprobes: no_kprobes(),
             no_fentry: (!self.own).then(|| "needs the kernel's own BTF".to_owned()),
             ..Facts::default()

@@ -29,7 +29,7 @@ impl Prepared {
     pub(super) fn new(config: &RecordConfig) -> Result<Prepared> {
         let btf = KernelBtf::load(None)?;
         let vms: Vec<&Vm> = config.vms.iter().collect();
-        let mut plan = Plan::new(&btf.facts(&[]).with_vms(&vms), &config.wishes)?;
+        let mut plan = Plan::new(&btf.facts(&config.wishes.functions()).with_vms(&vms), &config.wishes)?;
         let (text, clauses) = &config.filter;
         let setup = Setup {
             offsets: btf.offsets()?,
@@ -40,7 +40,8 @@ impl Prepared {
             ring_bytes: config.ring_bytes,
             targets: Targets::of(&config.vms)?,
         };
-        let probe = Probe::attach(&setup, &mut plan)?;
+        let mut probe = Probe::attach(&setup, &mut plan)?;
+        probe.notes.extend(plan.notes.iter().cloned());
         let (wall, monotonic) = clocks()?;
         let header = Header {
             host: Host::here(),
@@ -53,7 +54,7 @@ impl Prepared {
             filter: text.clone(),
             command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             drop_reasons: btf.drop_reasons(),
-            user_hops: config.wishes.user_hops.iter().map(|hop| hop.name.clone()).collect(),
+            user_hops: plan.user_hops.iter().map(|hop| hop.name.clone()).collect(),
         };
         let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
         Ok(Prepared { probe, header, devices })
