@@ -7,12 +7,7 @@ use serde::Serialize;
 use tracer_common::hop::Hop;
 
 use crate::{
-    plan::{
-        Plan, REPORTED_HOPS, Wishes,
-        btf::KernelBtf,
-        chains::Case,
-        user::{self, Missing},
-    },
+    plan::{Facts, Plan, REPORTED_HOPS, Wishes, btf::KernelBtf, chains::Case, user},
     preflight::{self, Check, System},
     probe::{self, Trial},
     profile::Definition,
@@ -62,11 +57,11 @@ pub fn diagnose(own: &[Definition]) -> Diagnosis {
     let (trials, hops) = match found {
         Ok(((mut plan, refused), btf)) => {
             let trials = may_try.then(|| try_out(&btf, &mut plan));
-            let missing = [plan.missing.as_slice(), &refused].concat();
-            checks.extend(preflight::own_hops(own, &plan.user_hops, &missing));
             let planned = plan.hops().into_iter().map(|hop| HopState::of(hop, own));
-            let states: Vec<HopState> = planned.chain(refused.iter().map(HopState::refused)).collect();
-            (trials, states)
+            let (why, judged) =
+                refused.map_or((None, Vec::new()), |refused| (Some(refused.why), refused.hops));
+            checks.extend(preflight::own_hops(own, &plan, why));
+            (trials, planned.chain(judged).collect())
         }
         Err(error) => (None, unknown_hops(&format!("not known: {error:#}"))),
     };
@@ -77,8 +72,8 @@ pub fn diagnose(own: &[Definition]) -> Diagnosis {
 }
 
 /// The plan for the VMs found; without one, for VMs of every kind. Where the user's own hops cannot be, the plan is
-/// without them, and each tells why.
-fn plan(btf: &KernelBtf, vms: &[Vm], own: &[Definition]) -> Result<(Plan, Vec<Missing>)> {
+/// without them, with the reason, and what is known of each.
+fn plan(btf: &KernelBtf, vms: &[Vm], own: &[Definition]) -> Result<(Plan, Option<Refused>)> {
     let wishes = Wishes { user_hops: own.to_vec(), ..Wishes::default() };
     let mut facts = btf.facts(&wishes.functions());
     match vms {
@@ -86,18 +81,19 @@ fn plan(btf: &KernelBtf, vms: &[Vm], own: &[Definition]) -> Result<(Plan, Vec<Mi
         vms => facts = facts.with_vms(&vms.iter().collect::<Vec<_>>()),
     }
     match Plan::new(&facts, &wishes) {
-        Ok(plan) => Ok((plan, Vec::new())),
+        Ok(plan) => Ok((plan, None)),
         Err(error) if own.is_empty() => Err(error),
         Err(error) => {
-            let refused = |hop: &Definition| Missing {
-                name: hop.name.clone(),
-                describe: hop.describe.clone(),
-                // What is not wrong by itself is refused with the others.
-                why: user::judge(hop, &facts).err().unwrap_or_else(|| error.to_string()),
-            };
-            Ok((Plan::new(&facts, &Wishes::default())?, own.iter().map(refused).collect()))
+            let hops = own.iter().map(|hop| HopState::judged(hop, &facts)).collect();
+            Ok((Plan::new(&facts, &Wishes::default())?, Some(Refused { why: error.to_string(), hops })))
         }
     }
+}
+
+/// Hops of the user's own that a recording would not start with.
+struct Refused {
+    why: String,
+    hops: Vec<HopState>,
 }
 
 fn try_out(btf: &KernelBtf, plan: &mut Plan) -> Result<Vec<Trial>, String> {
@@ -123,12 +119,14 @@ impl HopState {
         HopState { describe: by_user.unwrap_or_else(describe), hop, hooks, unserved, choices }
     }
 
-    fn refused(Missing { name, describe, why }: &Missing) -> HopState {
+    /// A hop of the user's by itself, whatever is wrong with the others.
+    fn judged(own: &Definition, facts: &Facts) -> HopState {
+        let judged = user::judge(own, facts);
         HopState {
-            hop: name.clone(),
-            describe: describe.clone(),
-            hooks: Vec::new(),
-            unserved: Some(why.clone()),
+            hop: own.name.clone(),
+            describe: own.describe.clone(),
+            hooks: judged.iter().map(|(hop, _)| format!("kprobe:{}", hop.function)).collect(),
+            unserved: judged.err(),
             choices: Vec::new(),
         }
     }

@@ -78,6 +78,18 @@ impl KernelBtf {
         })
     }
 
+    /// Where `pt_regs` has a function's arguments, in bytes: those that are passed in registers.
+    ///
+    /// # Errors
+    /// A register that this kernel calls otherwise.
+    pub fn argument_registers(&self) -> Result<Vec<u32>> {
+        if cfg!(target_arch = "aarch64") {
+            let first = self.offset("pt_regs", "regs")?;
+            return Ok((0..8).map(|number| first + 8 * number).collect());
+        }
+        ["di", "si", "dx", "cx", "r8", "r9"].map(|name| self.offset("pt_regs", name)).into_iter().collect()
+    }
+
     /// What this kernel offers of what the catalog names, and of these further functions.
     pub fn facts(&self, further: &[&str]) -> Facts {
         let mut functions: BTreeSet<&str> = further.iter().copied().collect();

@@ -67,3 +67,24 @@ fn try_user_hops(plan: &mut Plan, ebpf: &mut Ebpf) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aya::programs::KProbe;
+
+    use super::*;
+
+    /// Also a kernel without kprobes has their verifier.
+    #[test]
+    fn the_verifier_takes_the_programs_of_user_hops() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let mut ebpf = EbpfLoader::new().map_max_entries("EVENTS", RING_BYTES).load(OBJECT).unwrap();
+        for number in 0..tracer_common::hop::USER_HOPS {
+            let program = ebpf.program_mut(&format!("user_hop_{number}")).unwrap();
+            let program: &mut KProbe = program.try_into().unwrap();
+            program.load().unwrap();
+        }
+    }
+}

@@ -38,6 +38,7 @@ impl Prepared {
             // -v: what is lost and why; -vv: every frame that makes no sense.
             log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
             ring_bytes: config.ring_bytes,
+            arguments: btf.argument_registers()?,
             targets: Targets::of(&config.vms)?,
         };
         let mut probe = Probe::attach(&setup, &mut plan)?;
