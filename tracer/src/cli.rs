@@ -49,6 +49,12 @@ pub enum Command {
 /// `vmhop doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
+    /// Send frames through devices made for it, and tell which hooks fire
+    ///
+    /// A function can be probed and never called, where the compiler inlined it. The devices are in namespaces of
+    /// their own and go away with vmhop, whatever ends it. Takes a few seconds; needs root.
+    #[arg(long)]
+    pub self_test: bool,
     /// Hops of the user's own.
     #[command(flatten)]
     pub own: OwnHops,

@@ -23,19 +23,23 @@ use crate::{
     topology::Topology,
 };
 
-/// `vmhop doctor`. Exit code 2 where this host cannot record.
+/// `vmhop doctor`. Exit code 2 where this host cannot record, 1 where the self-test has found something.
 ///
 /// # Errors
 /// The output cannot be written.
 pub fn doctor(args: &DoctorArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let own = profile::gather(&args.own.hops, &args.own.profiles).map_err(Failure::Usage)?;
-    let diagnosis = doctor::diagnose(&own);
+    let diagnosis = doctor::diagnose(&own, args.self_test);
     if args.json {
         export::write_json(&diagnosis, out)?;
     } else {
         export::doctor::write_diagnosis(&diagnosis, out)?;
     }
-    Ok(if diagnosis.can_record { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(match (diagnosis.can_record, diagnosis.is_doubtful()) {
+        (false, _) => ExitCode::from(2),
+        (true, true) => ExitCode::from(1),
+        (true, false) => ExitCode::SUCCESS,
+    })
 }
 
 /// `vmhop topology`.

@@ -12,6 +12,7 @@ use crate::{
     probe::{self, Trial},
     profile::Definition,
     recording::{Choice, Host, PlannedHop},
+    selftest::{self, Row, State},
     topology::{Topology, Vm},
 };
 
@@ -28,6 +29,20 @@ pub struct Diagnosis {
     pub vms: Vec<String>,
     /// Each hop with what serves it.
     pub hops: Vec<HopState>,
+    /// What came of the self-test, hook by hook; none where none was asked for, or it could not be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<Vec<Row>>,
+    /// Why the self-test could not be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_test_failed: Option<String>,
+}
+
+impl Diagnosis {
+    /// Whether the self-test has found a hook that is silent, or could not be made.
+    pub fn is_doubtful(&self) -> bool {
+        let silent = |row: &Row| row.state == State::Silent;
+        self.self_test_failed.is_some() || self.self_test.iter().flatten().any(silent)
+    }
 }
 
 /// What serves one hop.
@@ -46,14 +61,15 @@ pub struct HopState {
 }
 
 /// Looks at this host, and whether these hops of the user's own can be served. What this user may not look at is
-/// told as not checked.
-pub fn diagnose(own: &[Definition]) -> Diagnosis {
+/// told as not checked. With a self-test, if all else is well.
+pub fn diagnose(own: &[Definition], self_test: bool) -> Diagnosis {
     let mut checks = preflight::checks(&System::read());
     let topology = Topology::discover().map_err(|error| format!("{error:#}"));
     let vms: &[Vm] = topology.as_ref().map_or(&[], |topology| &topology.vms);
     let names: Vec<String> = vms.iter().map(|vm| vm.name.clone()).collect();
     let may_try = !checks.iter().any(Check::prevents);
     let found = KernelBtf::load(None).and_then(|btf| Ok((plan(&btf, vms, own)?, btf)));
+    let mut tested = None;
     let (trials, hops) = match found {
         Ok(((mut plan, refused), btf)) => {
             let trials = may_try.then(|| try_out(&btf, &mut plan));
@@ -61,14 +77,22 @@ pub fn diagnose(own: &[Definition]) -> Diagnosis {
             let (why, judged) =
                 refused.map_or((None, Vec::new()), |refused| (Some(refused.why), refused.hops));
             checks.extend(preflight::own_hops(own, &plan, why));
-            (trials, planned.chain(judged).collect())
+            let hops = planned.chain(judged).collect();
+            tested = Some(plan);
+            (trials, hops)
         }
         Err(error) => (None, unknown_hops(&format!("not known: {error:#}"))),
     };
     checks.extend(preflight::programs(trials.as_ref()));
     checks.push(preflight::vms(topology.as_ref().map(|_| names.as_slice()).map_err(String::as_str)));
     let can_record = !checks.iter().any(Check::prevents);
-    Diagnosis { host: Host::here(), can_record, checks, vms: names, hops }
+    let tested = tested.filter(|_| self_test && can_record).map(|plan| selftest::run(&plan, own));
+    let (self_test, self_test_failed) = match tested {
+        None => (None, None),
+        Some(Ok(rows)) => (Some(rows), None),
+        Some(Err(error)) => (None, Some(format!("{error:#}"))),
+    };
+    Diagnosis { host: Host::here(), can_record, checks, vms: names, hops, self_test, self_test_failed }
 }
 
 /// The plan for the VMs found; without one, for VMs of every kind. Where the user's own hops cannot be, the plan is

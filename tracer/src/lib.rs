@@ -23,6 +23,7 @@ pub mod profile;
 pub mod record;
 pub mod recording;
 pub mod report;
+pub mod selftest;
 pub mod session;
 pub mod source;
 pub mod topology;

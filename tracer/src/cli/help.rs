@@ -39,11 +39,13 @@ An ordinary user is shown what can be found out without root.";
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
   sudo vmhop doctor
+  sudo vmhop doctor --self-test       do the hooks fire when frames pass?
   vmhop doctor --json | jq '.checks[] | select(.ok == false)'
                                       what is missing; `ok` is null where it could not be checked
 
 Exit status:
   0  this host can record
+  1  it can, but the self-test found a hook that is silent, or could not be made
   2  it cannot: a needed check has failed";
 
 /// `vmhop topology --help`.

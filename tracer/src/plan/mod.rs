@@ -25,7 +25,7 @@ pub use self::{
 use crate::{
     plan::{
         catalog::{CATALOG, Program},
-        chains::{CHAINS, Row},
+        chains::{CHAINS, Case, Row},
         user::{Missing, Resolved},
     },
     profile::Definition,
@@ -181,6 +181,23 @@ impl Plan {
         }
     }
 
+    /// What serves each row of the table.
+    pub fn served(&self) -> Vec<(Hop, Case, Vec<Hook>)> {
+        let row = |served: &Served| {
+            let Row { hop, case, .. } = CHAINS[served.row];
+            (hop, case, served.hooks.clone())
+        };
+        self.rows.iter().map(row).collect()
+    }
+
+    /// Hooks further down the chain that `hook` serves in, as far as this kernel takes them.
+    pub fn others(&self, hop: Hop, case: Case, hook: Hook) -> Vec<Hook> {
+        let chain =
+            CHAINS.iter().find(|row| (row.hop, row.case) == (hop, case)).map_or(&[][..], |row| row.chain);
+        let behind = chain.iter().skip_while(|link| !link.contains(&hook)).skip(1);
+        behind.map(|link| link[0]).filter(|other| self.takes(*other).is_ok()).collect()
+    }
+
     /// Programs to attach, in the order of the catalog.
     pub fn programs(&self) -> Vec<&'static Program> {
         let used = |program: &&Program| self.rows.iter().any(|served| served.hooks.contains(&program.hook));
@@ -195,6 +212,12 @@ impl Plan {
     /// Whether `hook` serves `hop` in any case.
     pub fn serves(&self, hop: Hop, hook: Hook) -> bool {
         self.rows.iter().any(|served| CHAINS[served.row].hop == hop && served.hooks.contains(&hook))
+    }
+
+    /// Takes over what another plan has found not to attach.
+    pub fn learn(&mut self, other: &Plan) {
+        self.failed.extend(other.failed.clone());
+        self.choose();
     }
 
     /// Notes that a program could not be attached: the plan moves down the chains that it stood in.

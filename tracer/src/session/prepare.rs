@@ -32,14 +32,11 @@ impl Prepared {
         let mut plan = Plan::new(&btf.facts(&config.wishes.functions()).with_vms(&vms), &config.wishes)?;
         let (text, clauses) = &config.filter;
         let setup = Setup {
-            offsets: btf.offsets()?,
             settings: settings(&btf, clauses.len())?,
             clauses: clauses.clone(),
             // -v: what is lost and why; -vv: every frame that makes no sense.
             log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
-            ring_bytes: config.ring_bytes,
-            arguments: btf.argument_registers()?,
-            targets: Targets::of(&config.vms)?,
+            ..setup(&btf, &config.vms, config.ring_bytes)?
         };
         let mut probe = Probe::attach(&setup, &mut plan)?;
         probe.notes.extend(plan.notes.iter().cloned());
@@ -60,6 +57,22 @@ impl Prepared {
         let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
         Ok(Prepared { probe, header, devices })
     }
+}
+
+/// What the programs are told in order to trace all frames of `vms`.
+///
+/// # Errors
+/// A kernel without what they need to know, more devices than an event can name.
+pub(crate) fn setup(btf: &KernelBtf, vms: &[Vm], ring_bytes: u32) -> Result<Setup> {
+    Ok(Setup {
+        offsets: btf.offsets()?,
+        settings: settings(btf, 0)?,
+        clauses: Vec::new(),
+        log_level: 0,
+        ring_bytes,
+        arguments: btf.argument_registers()?,
+        targets: Targets::of(vms)?,
+    })
 }
 
 fn settings(btf: &KernelBtf, clauses: usize) -> Result<Settings> {
