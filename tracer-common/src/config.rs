@@ -110,12 +110,12 @@ pub const fn vcpu_key(vm: u8, vcpu: u16) -> u32 {
 /// In the place of a vCPU's number: any of the VM's.
 pub const ANY_VCPU: u16 = u16::MAX;
 
-/// One hop of the user's: which argument of the function is the skb.
+/// One hop of the user's: where its program finds the skb.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UserHop {
-    /// Argument, counted from 0.
-    pub argument: u32,
+    /// Offset in `pt_regs` of the register that holds the argument, bytes.
+    pub register: u32,
     /// Not 0: the argument points to a pointer to the skb.
     pub indirect: u32,
 }

@@ -38,6 +38,9 @@ pub enum Command {
     /// Report from a recording
     #[command(long_about = help::REPORT, after_help = help::REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// List the profiles, sets of further hops for --profile, or show one
+    #[command(long_about = help::PROFILES, after_help = help::PROFILES_EXAMPLES)]
+    Profiles(ProfilesArgs),
     /// A VM to try vmhop on: a guest on a tap and a bridge, a NIC, a wire and a peer, made from nothing
     #[command(subcommand, after_help = help::LAB_EXAMPLES)]
     Lab(LabCommand),
@@ -46,12 +49,44 @@ pub enum Command {
 /// `vmhop doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
+    /// Send frames through devices made for it, and tell which hooks fire
+    ///
+    /// A function can be probed and never called, where the compiler inlined it. The devices are in namespaces of
+    /// their own and go away with vmhop, whatever ends it. Takes a few seconds; needs root.
+    #[arg(long)]
+    pub self_test: bool,
+    /// Hops of the user's own.
+    #[command(flatten)]
+    pub own: OwnHops,
     /// Write JSON instead of text
     #[arg(long)]
     pub json: bool,
     /// File with this kernel's type information (BTF), where the kernel does not bring its own
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
+}
+
+/// Hops of the user's own, for functions that vmhop does not know.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OwnHops {
+    /// Further hop: a kernel function that frames pass, and which of its arguments is the sk_buff, counted from
+    /// arg0; may be repeated
+    ///
+    /// For example vmnet.in='kprobe:VNetHubReceive(skb=arg1)'. Where the argument is a pointer to the pointer, say
+    /// skb=*arg1. Function and argument are checked before anything is attached.
+    #[arg(long = "hop", value_name = "NAME=HOOK")]
+    pub hops: Vec<String>,
+    /// Set of further hops: one of vmhop's own, see `vmhop profiles`, or a TOML file; may be repeated
+    #[arg(long = "profile", value_name = "NAME|FILE")]
+    pub profiles: Vec<String>,
+}
+
+/// `vmhop profiles`.
+#[derive(Clone, Debug, Args)]
+pub struct ProfilesArgs {
+    /// The profile to show, as a file that can be copied and changed [default: list them]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// `vmhop topology`.
@@ -104,6 +139,9 @@ pub struct RecordArgs {
     /// Raw tracepoints then stand in for BTF tracepoints. It must describe exactly this kernel.
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
+    /// Hops of the user's own.
+    #[command(flatten)]
+    pub own: OwnHops,
     /// Size of the ring between the kernel and vmhop, a power of two: 4MiB, 256MiB
     ///
     /// Events that find it full are lost; the report counts them by hop. A busier host needs a larger one.

@@ -12,28 +12,34 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::{
     analysis::analyse,
-    cli::{DoctorArgs, Format, RecordArgs, ReportArgs, TopologyArgs},
+    cli::{DoctorArgs, Format, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},
     config::RecordConfig,
     doctor, export,
     failure::Failure,
+    profile::{self, SHIPPED},
     record::RecordReader,
     report::Report,
     session,
     topology::Topology,
 };
 
-/// `vmhop doctor`. Exit code 2 where this host cannot record.
+/// `vmhop doctor`. Exit code 2 where this host cannot record, 1 where the self-test has found something.
 ///
 /// # Errors
 /// The output cannot be written.
 pub fn doctor(args: &DoctorArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let diagnosis = doctor::diagnose(args.btf.as_deref());
+    let own = profile::gather(&args.own.hops, &args.own.profiles).map_err(Failure::Usage)?;
+    let diagnosis = doctor::diagnose(args.btf.as_deref(), &own, args.self_test);
     if args.json {
         export::write_json(&diagnosis, out)?;
     } else {
         export::doctor::write_diagnosis(&diagnosis, out)?;
     }
-    Ok(if diagnosis.can_record { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(match (diagnosis.can_record, diagnosis.is_doubtful()) {
+        (false, _) => ExitCode::from(2),
+        (true, true) => ExitCode::from(1),
+        (true, false) => ExitCode::SUCCESS,
+    })
 }
 
 /// `vmhop topology`.
@@ -86,6 +92,27 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitCode, Failur
         File::create(path).with_context(|| format!("failed to create {shown}")).map_err(Failure::Usage)?;
     let written = export::write_report(&report, *format, &mut target);
     written.with_context(|| format!("failed to write {shown}")).map_err(Failure::Run)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `vmhop profiles`.
+///
+/// # Errors
+/// There is no such profile, or the output cannot be written.
+pub fn profiles(args: &ProfilesArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let Some(name) = &args.name else {
+        for shipped in SHIPPED {
+            let profile = profile::load(shipped.name).map_err(Failure::Run)?;
+            let hops: Vec<_> = profile.hops.iter().map(|hop| hop.name.as_str()).collect();
+            writeln!(out, "{:<8}  {}: {}", shipped.name, profile.description, hops.join(", "))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Some(shipped) = SHIPPED.iter().find(|shipped| shipped.name == name) else {
+        let known: Vec<_> = SHIPPED.iter().map(|shipped| shipped.name).collect();
+        return Err(Failure::Usage(anyhow!("no profile is called `{name}`: they are {}", known.join(", "))));
+    };
+    write!(out, "{}", shipped.text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -19,6 +19,7 @@ use crate::{
     cli::RecordArgs,
     plan::Wishes,
     preflight,
+    profile::{self, Definition},
     topology::{Topology, Vm},
 };
 
@@ -62,8 +63,8 @@ impl RecordConfig {
         let topology = Topology::discover()?;
         let mut vms = select::vms(&topology, &args.vms)?;
         select::use_nics(&mut vms, &args.nics)?;
-        let Typed { filter, duration, output, ring_bytes, hooks } = typed;
-        let wishes = Wishes { xdp: args.xdp, hooks, user_hops: Vec::new() };
+        let Typed { filter, duration, output, ring_bytes, hooks, user_hops } = typed;
+        let wishes = Wishes { xdp: args.xdp, hooks, user_hops };
         let (command, json) = (args.command.clone(), args.json);
         Ok(RecordConfig {
             vms,
@@ -89,6 +90,7 @@ struct Typed {
     output: PathBuf,
     ring_bytes: u32,
     hooks: Vec<(Hop, Hook)>,
+    user_hops: Vec<Definition>,
 }
 
 impl Typed {
@@ -98,6 +100,7 @@ impl Typed {
             duration: args.duration.as_deref().map(duration).transpose()?,
             ring_bytes: size::ring_bytes(&args.ring_size)?,
             hooks: args.hooks.iter().map(|typed| hooks::wish(typed)).collect::<Result<_>>()?,
+            user_hops: profile::gather(&args.own.hops, &args.own.profiles)?,
             output: output::choose(args.output.as_deref(), args.force)?,
         })
     }

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 pub use self::{
-    judge::{checks, programs, vms},
+    judge::{checks, own_hops, programs, vms},
     system::System,
 };
 

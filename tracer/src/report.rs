@@ -79,7 +79,7 @@ pub struct Recording {
 }
 
 /// One hop's coverage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HopRow {
     /// Name of the hop.
     pub hop: String,

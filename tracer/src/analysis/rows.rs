@@ -33,7 +33,7 @@ pub(super) fn lay_out(header: &Header, books: &Books, correlator: &Correlator, c
         hops: header.plan.iter().filter_map(|planned| hop_row(planned, header, books, correlator)).collect(),
         segments: segments(header, books),
         layers: all_layers(books),
-        cost: cost(books, exchanges.count),
+        cost: cost(header, books, exchanges.count),
         exchanges,
         passages: books.loss.passages.clone(),
         losses: losses(header, books, correlator),
@@ -74,7 +74,9 @@ fn is_unfiltered(hop: Hop) -> bool {
 }
 
 fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Correlator) -> Option<HopRow> {
-    let hop = header.hop(&planned.hop)?;
+    let Some(hop) = header.hop(&planned.hop) else {
+        return planned.unserved.is_some().then(|| unserved(planned));
+    };
     let at = hop as usize;
     let loss = &books.loss;
     let matched = loss.matched[at];
@@ -98,8 +100,17 @@ fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Co
     })
 }
 
+/// A hop of the user's that the host of the recording did not have.
+fn unserved(planned: &PlannedHop) -> HopRow {
+    HopRow { hop: planned.hop.clone(), unserved: planned.unserved.clone(), ..HopRow::default() }
+}
+
 /// The hook that served most of a hop's events; where there were none, the first planned.
 fn serving_hook(planned: &PlannedHop, hop: Hop, books: &Books) -> String {
+    // Of the user's the plan knows the function, an event does not.
+    if hop.user_number().is_some() {
+        return planned.hooks.first().cloned().unwrap_or_default();
+    }
     let of_hop =
         books.loss.hooks.range((hop as u8, Hook::ALL[0])..).take_while(|((code, _), _)| *code == hop as u8);
     let most = of_hop.max_by_key(|(_, count)| **count).map(|((_, hook), _)| hook.name().to_owned());
@@ -249,8 +260,9 @@ fn tally(kind: ExchangeKind, initiator: Initiator, books: &Books) -> Tally {
 
 fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
     let counters = &books.counters;
+    let name = |hop: &String| Hop::from_name(hop).map_or_else(|| hop.clone(), |hop| header.hop_name(hop));
     let ring: Vec<_> =
-        counters.lost.iter().map(|(hop, count)| HopCount { hop: hop.clone(), count: *count }).collect();
+        counters.lost.iter().map(|(hop, count)| HopCount { hop: name(hop), count: *count }).collect();
     Losses {
         ring_by_cpu: counters.lost_by_cpu.iter().map(|(&cpu, &count)| CpuCount { cpu, count }).collect(),
         ring_total: ring.iter().map(|row| row.count).sum(),
@@ -274,12 +286,22 @@ fn drop_row(header: &Header, books: &Books, &(after, device, reason, address): &
     }
 }
 
-fn cost(books: &Books, exchanges: u64) -> Cost {
+/// A program of the user's by the name of its hop.
+fn program_name(header: &Header, program: &str) -> String {
+    let number = program.strip_prefix("user_hop_").and_then(|number| number.parse::<usize>().ok());
+    let hop = number.and_then(|number| header.user_hops.get(number));
+    hop.map_or_else(|| program.to_owned(), |hop| format!("{program} ({hop})"))
+}
+
+fn cost(header: &Header, books: &Books, exchanges: u64) -> Cost {
     let counters = &books.counters;
     let programs_ns = counters.programs.iter().map(|program| program.run_ns).sum::<u64>();
     let share = |part: u64| if counters.wall_ns == 0 { 0.0 } else { part as f64 / counters.wall_ns as f64 };
     let passages = books.loss.passages.count;
     let mut programs = counters.programs.clone();
+    for program in &mut programs {
+        program.program = program_name(header, &program.program);
+    }
     programs
         .sort_by(|left, right| right.run_ns.cmp(&left.run_ns).then_with(|| left.program.cmp(&right.program)));
     Cost {

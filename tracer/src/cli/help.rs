@@ -31,17 +31,21 @@ doctor names the kernel hook that serves it, or says why none does and what woul
 load each program, and attaches none. The plan is for the VMs that run now; without one, for a VM on KVM behind \
 a NIC of hardware.
 
+With --hop and --profile it tells whether these hops can be served, and why not.
+
 An ordinary user is shown what can be found out without root.";
 
 /// Below `vmhop doctor --help`.
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:
   sudo vmhop doctor
+  sudo vmhop doctor --self-test       do the hooks fire when frames pass?
   vmhop doctor --json | jq '.checks[] | select(.ok == false)'
                                       what is missing; `ok` is null where it could not be checked
 
 Exit status:
   0  this host can record
+  1  it can, but the self-test found a hook that is silent, or could not be made
   2  it cannot: a needed check has failed";
 
 /// `vmhop topology --help`.
@@ -78,6 +82,8 @@ Examples:
   sudo vmhop record --vm tap0 --filter 'icmp and host 192.0.2.2' -- ping -c 100 192.0.2.2
   sudo vmhop record --vm 4242 --nic eth0 -o download.vmhop
                                       until Ctrl-C, with eth0 as the NIC behind the VM
+  sudo vmhop record --vm web1 --profile ovs --hop 'queue=kprobe:fq_codel_enqueue(skb=arg0)'
+                                      with further hops, by functions that frames pass
   sudo vmhop record --duration 1m --json > report.json
 
 Exit status:
@@ -105,6 +111,27 @@ Exit status:
   0  done; of a recording that was cut off, the report tells so
   1  the recording is damaged, or the report could not be written
   2  there is no such file, or it is no recording of this version";
+
+/// `vmhop profiles --help`.
+pub(super) const PROFILES: &str = "\
+List the profiles, sets of further hops for --profile, or show one
+
+A profile names functions of the kernel, or of a module that vmhop does not know, which frames pass: each becomes a \
+hop of the report. Shown by its name, a profile is a TOML file: write it to a file, change it, and name the file \
+by --profile.";
+
+/// Below `vmhop profiles --help`.
+pub(super) const PROFILES_EXAMPLES: &str = "\
+Examples:
+  vmhop profiles
+  vmhop profiles ovs > mine.toml      a file to begin with
+  sudo vmhop doctor --profile mine.toml
+                                      can its hops be served here?
+  sudo vmhop record --profile mine.toml --duration 10s
+
+Exit status:
+  0  done
+  2  there is no such profile";
 
 /// Below `vmhop lab --help`.
 pub(super) const LAB_EXAMPLES: &str = "\

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::{
     doctor::{Diagnosis, HopState},
+    export::selftest,
     preflight::Check,
     recording::{Choice, Host},
     topology::printable,
@@ -11,7 +12,7 @@ use crate::{
 
 /// Writes the checks, the hops and the verdict.
 pub fn write_diagnosis(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result<()> {
-    let Diagnosis { host, can_record, checks, vms, hops } = diagnosis;
+    let Diagnosis { host, can_record, checks, vms, hops, self_test, self_test_failed } = diagnosis;
     let Host { name, kernel, arch, cpus, vmhop } = host;
     writeln!(out, "vmhop {vmhop} on {}: Linux {kernel}, {arch}, {cpus} CPUs", printable(name))?;
     writeln!(out, "\nChecks")?;
@@ -21,6 +22,12 @@ pub fn write_diagnosis(diagnosis: &Diagnosis, out: &mut dyn Write) -> io::Result
         vms => writeln!(out, "\nHops, for {}", printable(&vms.join(", ")))?,
     }
     write_hops(hops, out)?;
+    if let Some(rows) = self_test {
+        selftest::write(rows, out)?;
+    }
+    if let Some(why) = self_test_failed {
+        writeln!(out, "\nSelf-test: it could not be made: {}", printable(why))?;
+    }
     let prevents: Vec<_> = checks.iter().filter(|check| check.prevents()).map(|check| &*check.name).collect();
     let served = hops.iter().filter(|hop| !hop.hooks.is_empty()).count();
     match can_record {
@@ -123,7 +130,15 @@ mod tests {
             check("VMs", false, None, "not checked: needs root"),
         ];
         let hops = vec![hop("tap.rx", "frame enters", Some("tp_btf:x")), hop("nic.hw", "stamp", None)];
-        Diagnosis { host, can_record: false, checks, vms: vec!["a\n".to_owned()], hops }
+        Diagnosis {
+            host,
+            can_record: false,
+            checks,
+            vms: vec!["a\n".to_owned()],
+            hops,
+            self_test: None,
+            self_test_failed: None,
+        }
     }
 
     #[test]

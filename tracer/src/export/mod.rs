@@ -6,6 +6,7 @@ pub mod live;
 pub(crate) mod numbers;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod selftest;
 pub mod text;
 pub mod topology;
 

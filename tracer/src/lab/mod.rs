@@ -21,14 +21,14 @@ mod kernel;
 mod layout;
 mod lock;
 mod netns;
-mod network;
+pub(crate) mod network;
 mod peer;
 mod qemu;
 mod session;
 mod spec;
 mod state;
 mod status;
-mod tools;
+pub(crate) mod tools;
 mod up;
 mod wire;
 

@@ -78,6 +78,18 @@ impl KernelBtf {
         })
     }
 
+    /// Where `pt_regs` has a function's arguments, in bytes: those that are passed in registers.
+    ///
+    /// # Errors
+    /// A register that this kernel calls otherwise.
+    pub fn argument_registers(&self) -> Result<Vec<u32>> {
+        if cfg!(target_arch = "aarch64") {
+            let first = self.offset("pt_regs", "regs")?;
+            return Ok((0..8).map(|number| first + 8 * number).collect());
+        }
+        ["di", "si", "dx", "cx", "r8", "r9"].map(|name| self.offset("pt_regs", name)).into_iter().collect()
+    }
+
     /// What this kernel offers of what the catalog names, and of these further functions.
     pub fn facts(&self, further: &[&str]) -> Facts {
         let mut functions: BTreeSet<&str> = further.iter().copied().collect();
@@ -89,6 +101,7 @@ impl KernelBtf {
             };
         }
         let found = symbols::find(&functions, &tracepoints);
+        let missing = further.iter().copied().filter(|name| !found.functions.contains_key(*name)).collect();
         let function = |(name, module): (String, Option<String>)| {
             let parameters = self.parameters_of_function(&name, module.as_deref());
             (name, Function { module, parameters })
@@ -96,6 +109,7 @@ impl KernelBtf {
         Facts {
             tracepoints: tracepoints.iter().filter_map(|name| self.tracepoint(name, &found)).collect(),
             functions: found.functions.clone().into_iter().map(function).collect(),
+            similar: symbols::similar(&missing),
             no_kprobes: no_kprobes(),
             no_fentry: (!self.own).then(|| "needs the kernel's own BTF".to_owned()),
             ..Facts::default()

@@ -17,6 +17,8 @@ pub struct Facts {
     pub tracepoints: BTreeMap<String, Tracepoint>,
     /// Functions by name.
     pub functions: BTreeMap<String, Function>,
+    /// Of functions asked for that this kernel does not have: those of similar names.
+    pub similar: BTreeMap<String, Vec<String>>,
     /// Why no function can be kprobed; none where they can.
     pub no_kprobes: Option<String>,
     /// Why fentry cannot be used; none where it can.
@@ -69,7 +71,7 @@ impl Facts {
             },
             Attach::RawTracepoint(name) => match self.tracepoints.get(name) {
                 Some(found) => matches(program, found.parameters.as_deref()),
-                None => Err(format!("no such tracepoint{}", self.module_hint(name))),
+                None => Err(format!("no such tracepoint{}", module_hint(name))),
             },
             Attach::Fentry(name) => {
                 if let Some(why) = &self.no_fentry {
@@ -90,25 +92,36 @@ impl Facts {
                 }
                 match self.functions.get(name) {
                     Some(found) => matches(program, found.parameters.as_deref()),
-                    None => Err(format!("no such function{}", self.module_hint(name))),
+                    None => Err(self.no_function(name)),
                 }
             }
         }
     }
 
-    /// Most of what is missing is in a module that is not loaded.
-    fn module_hint(&self, name: &str) -> String {
-        let module = match name {
-            _ if name.starts_with("kvm_") || name == "ioeventfd_write" || name == "irqfd_wakeup" => "kvm",
-            _ if name.starts_with("vhost_") || name.starts_with("handle_tx") => "vhost_net",
-            _ if name.starts_with("tun_") => "tun",
-            _ if name.starts_with("tap_") => "macvtap",
-            _ if name.starts_with("br_") => "bridge",
-            _ if name.starts_with("ovs_") => "openvswitch",
-            _ => return String::new(),
-        };
-        format!(": module {module} is not loaded, or built without it")
+    /// That this kernel has no function of this name, and what may be meant.
+    pub(super) fn no_function(&self, name: &str) -> String {
+        let hint = module_hint(name);
+        match self.similar.get(name).map(Vec::as_slice) {
+            None | Some([]) => format!("no such function{hint}"),
+            Some(similar) => format!("no such function{hint}; similar: {}", similar.join(", ")),
+        }
     }
+}
+
+/// Most of what is missing is in a module that is not loaded.
+fn module_hint(name: &str) -> String {
+    let module = match name {
+        _ if name.starts_with("kvm_") || name == "ioeventfd_write" || name == "irqfd_wakeup" => "kvm",
+        _ if name.starts_with("vhost_") || name.starts_with("handle_tx") => "vhost_net",
+        _ if name.starts_with("tun_") => "tun",
+        _ if name.starts_with("tap_") => "macvtap",
+        _ if name.starts_with("macvlan_") => "macvlan",
+        _ if name.starts_with("VNet") => "vmnet",
+        _ if name.starts_with("br_") => "bridge",
+        _ if name.starts_with("ovs_") => "openvswitch",
+        _ => return String::new(),
+    };
+    format!(": module {module} is not loaded, or built without it")
 }
 
 /// Whether the arguments that the program reads are where it expects them.

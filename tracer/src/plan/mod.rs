@@ -1,7 +1,7 @@
 //! Which hook serves which hop on this kernel.
 //!
 //! [`chains`] is the plan as a table, hop by hop; [`catalog`] has the program of every hook; [`btf`] and [`symbols`]
-//! find out what this kernel offers. [`Plan::new`] is pure: facts and wishes in, a plan out. Nothing is loaded here:
+//! find out what this kernel offers; [`user`] does so for hops of the user's own. [`Plan::new`] is pure: facts and wishes in, a plan out. Nothing is loaded here:
 //! `probe` tries, and what fails there moves the plan down its chains.
 
 pub mod btf;
@@ -10,6 +10,7 @@ pub mod chains;
 mod facts;
 pub mod symbols;
 mod unserved;
+pub mod user;
 
 use std::collections::BTreeMap;
 
@@ -19,12 +20,15 @@ use tracer_common::hop::{Hook, Hop};
 pub use self::{
     chains::REPORTED_HOPS,
     facts::{Facts, Function, Tracepoint},
+    user::UserHop,
 };
 use crate::{
     plan::{
         catalog::{CATALOG, Program},
-        chains::{CHAINS, Row},
+        chains::{CHAINS, Case, Row},
+        user::{Missing, Resolved},
     },
+    profile::Definition,
     recording::{Choice, PassedOver, PlannedHop},
 };
 
@@ -50,20 +54,15 @@ pub struct Wishes {
     /// `--hook HOP=HOOK`: hops with the hook that is to serve them.
     pub hooks: Vec<(Hop, Hook)>,
     /// `--hop` and `--profile`: hops of the user's own.
-    pub user_hops: Vec<UserHop>,
+    pub user_hops: Vec<Definition>,
 }
 
-/// A hop of the user's own: a function with an skb among its arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserHop {
-    /// Its name in the report, such as `vmnet.in`.
-    pub name: String,
-    /// Kernel function to probe.
-    pub function: String,
-    /// Which argument the skb is, from 0.
-    pub argument: u32,
-    /// Whether that argument points to the pointer.
-    pub indirect: bool,
+impl Wishes {
+    /// Functions that the wishes name beside those of the catalog: [`btf::KernelBtf::facts`] has to look for them.
+    pub fn functions(&self) -> Vec<&str> {
+        let places = self.user_hops.iter().flat_map(|hop| &hop.places);
+        places.map(|place| place.function.as_str()).collect()
+    }
 }
 
 /// Programs to attach, and the hops they serve.
@@ -73,6 +72,10 @@ pub struct Plan {
     pub xdp: XdpMode,
     /// Hops of the user's own.
     pub user_hops: Vec<UserHop>,
+    /// What could not be checked, a sentence each.
+    pub notes: Vec<String>,
+    /// Hops of the user's own that may be missing, and are.
+    pub missing: Vec<Missing>,
     facts: Facts,
     wished: Vec<(Hop, Hook)>,
     rows: Vec<Served>,
@@ -92,11 +95,14 @@ impl Plan {
     /// Chooses the hooks for `facts`.
     ///
     /// # Errors
-    /// A hook that is wished for and cannot serve.
+    /// A hook that is wished for and cannot serve, a hop of the user's that cannot be.
     pub fn new(facts: &Facts, wishes: &Wishes) -> Result<Plan> {
+        let Resolved { hops: user_hops, missing, notes } = user::resolve(&wishes.user_hops, facts)?;
         let mut plan = Plan {
             xdp: wishes.xdp,
-            user_hops: wishes.user_hops.clone(),
+            user_hops,
+            notes,
+            missing,
             facts: facts.clone(),
             wished: wishes.hooks.clone(),
             rows: Vec::new(),
@@ -175,6 +181,23 @@ impl Plan {
         }
     }
 
+    /// What serves each row of the table.
+    pub fn served(&self) -> Vec<(Hop, Case, Vec<Hook>)> {
+        let row = |served: &Served| {
+            let Row { hop, case, .. } = CHAINS[served.row];
+            (hop, case, served.hooks.clone())
+        };
+        self.rows.iter().map(row).collect()
+    }
+
+    /// Hooks further down the chain that `hook` serves in, as far as this kernel takes them.
+    pub fn others(&self, hop: Hop, case: Case, hook: Hook) -> Vec<Hook> {
+        let chain =
+            CHAINS.iter().find(|row| (row.hop, row.case) == (hop, case)).map_or(&[][..], |row| row.chain);
+        let behind = chain.iter().skip_while(|link| !link.contains(&hook)).skip(1);
+        behind.map(|link| link[0]).filter(|other| self.takes(*other).is_ok()).collect()
+    }
+
     /// Programs to attach, in the order of the catalog.
     pub fn programs(&self) -> Vec<&'static Program> {
         let used = |program: &&Program| self.rows.iter().any(|served| served.hooks.contains(&program.hook));
@@ -191,10 +214,23 @@ impl Plan {
         self.rows.iter().any(|served| CHAINS[served.row].hop == hop && served.hooks.contains(&hook))
     }
 
+    /// Takes over what another plan has found not to attach.
+    pub fn learn(&mut self, other: &Plan) {
+        self.failed.extend(other.failed.clone());
+        self.choose();
+    }
+
     /// Notes that a program could not be attached: the plan moves down the chains that it stood in.
     pub fn fail(&mut self, program: &'static Program, reason: &str) {
         self.failed.insert(program.name, reason.to_owned());
         self.choose();
+    }
+
+    /// Notes that a hop of the user's could not be attached.
+    pub fn fail_user_hop(&mut self, name: &str, reason: &str) {
+        let Some(at) = self.user_hops.iter().position(|hop| hop.name == name) else { return };
+        let UserHop { name, describe, .. } = self.user_hops.remove(at);
+        self.missing.push(Missing { name, describe, why: reason.to_owned() });
     }
 
     /// The hooks that serve `hop`, first choice first.
@@ -220,7 +256,8 @@ impl Plan {
     /// The plan as the recording and `doctor` show it, one entry a hop.
     pub fn hops(&self) -> Vec<PlannedHop> {
         let reported = REPORTED_HOPS.iter().map(|&hop| self.planned(hop));
-        reported.chain(self.user_hops.iter().map(planned_by_user)).collect()
+        let by_user = self.user_hops.iter().map(planned_by_user);
+        reported.chain(by_user).chain(self.missing.iter().map(passed_over)).collect()
     }
 
     fn planned(&self, hop: Hop) -> PlannedHop {
@@ -251,6 +288,15 @@ fn planned_by_user(user: &UserHop) -> PlannedHop {
         hop: user.name.clone(),
         hooks: vec![format!("kprobe:{}", user.function)],
         unserved: None,
+        choices: Vec::new(),
+    }
+}
+
+fn passed_over(missing: &Missing) -> PlannedHop {
+    PlannedHop {
+        hop: missing.name.clone(),
+        hooks: Vec::new(),
+        unserved: Some(missing.why.clone()),
         choices: Vec::new(),
     }
 }

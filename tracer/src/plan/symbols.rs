@@ -80,6 +80,47 @@ fn name(symbols: impl BufRead, addresses: &BTreeSet<u64>) -> BTreeMap<u64, Strin
     closest.into_iter().map(|(address, (_, name))| (address, name)).collect()
 }
 
+/// How many similar names are told.
+const SIMILAR: usize = 3;
+/// How much two names must have in common, of 1.
+const ALIKE: f64 = 0.85;
+
+/// For each of these names the functions that are called most like it: a slip of the pen, or a variant that the
+/// compiler made, such as `tun_build_skb.constprop.0`.
+pub fn similar(names: &BTreeSet<&str>) -> BTreeMap<String, Vec<String>> {
+    match File::open("/proc/kallsyms") {
+        Ok(file) if !names.is_empty() => resemble(BufReader::with_capacity(1 << 20, file), names),
+        Ok(_) | Err(_) => BTreeMap::new(),
+    }
+}
+
+fn resemble(symbols: impl BufRead, names: &BTreeSet<&str>) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<&str, Vec<(f64, String)>> = BTreeMap::new();
+    for line in symbols.lines().map_while(Result::ok) {
+        let mut words = line.split_whitespace().skip(1);
+        let (Some("t" | "T"), Some(symbol)) = (words.next(), words.next()) else { continue };
+        for &name in names {
+            let variant = symbol.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+            // Names that differ much in length are not alike, which is known without comparing them.
+            let near = symbol.len().abs_diff(name.len()) <= 4;
+            let likeness = match variant {
+                true => 1.0,
+                false if near => strsim::jaro_winkler(name, symbol),
+                false => 0.0,
+            };
+            if likeness >= ALIKE {
+                found.entry(name).or_default().push((likeness, symbol.to_owned()));
+            }
+        }
+    }
+    let best = |(name, mut symbols): (&str, Vec<(f64, String)>)| {
+        symbols.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let names = symbols.into_iter().map(|(_, symbol)| symbol).take(SIMILAR).collect();
+        (name.to_owned(), names)
+    };
+    found.into_iter().map(best).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +149,15 @@ mod tests {
         let expected = expected.map(|(name, module)| (name.to_owned(), module.map(str::to_owned)));
         assert_eq!(found.functions, Symbols::from(expected));
         assert_eq!(found.tracepoints, BTreeSet::from(["kvm_exit".to_owned()]));
+    }
+
+    #[test]
+    fn a_slip_and_a_compilers_variant_are_told() {
+        let text = "0 t br_handle_frame\t[bridge]\n0 t tun_build_skb.constprop.0\t[tun]\n0 T vfs_read\n\
+                    0 d br_handle_framd\n0 t br_handle_frame_finish\t[bridge]\n";
+        let similar = resemble(text.as_bytes(), &BTreeSet::from(["br_handle_farme", "tun_build_skb", "x"]));
+        assert_eq!(similar["br_handle_farme"], ["br_handle_frame"]);
+        assert_eq!(similar["tun_build_skb"], ["tun_build_skb.constprop.0"]);
+        assert!(!similar.contains_key("x"));
     }
 }

@@ -1,9 +1,10 @@
 //! The checks. Pure: facts in, checks out.
 
 use crate::{
-    plan::btf::VMLINUX,
+    plan::{Plan, btf::VMLINUX, user::Missing},
     preflight::{Check, System},
     probe::Trial,
+    profile::Definition,
     topology::printable,
 };
 
@@ -157,6 +158,22 @@ pub fn programs(trials: Option<&Result<Vec<Trial>, String>>) -> [Check; 2] {
         found = format!("{found}; refused: {}", refused.join("; "));
     }
     [ring(Some(true), "works"), loaded(count == 0, Some(refused.is_empty() && count > 0), found)]
+}
+
+/// Judges what came of the user's own hops: whether a plan has them, or why it cannot. None where the user has none.
+pub fn own_hops(own: &[Definition], plan: &Plan, refused: Option<String>) -> Option<Check> {
+    if own.is_empty() {
+        return None;
+    }
+    // What the kernel refuses at last leaves a plan that had it.
+    let needed = |hop: &&Missing| own.iter().any(|other| other.name == hop.name && !other.optional);
+    let lost = plan.missing.iter().find(needed).map(|hop| format!("hop {}: {}", hop.name, hop.why));
+    let wrong = refused.or(lost);
+    let ok = Some(wrong.is_none());
+    let found = wrong.unwrap_or_else(|| format!("{} of {} can be served", plan.user_hops.len(), own.len()));
+    let why = "with a hop that cannot be served, a recording does not start";
+    let remedy = "correct it, or leave it out; in a profile, a hop may be `optional = true`";
+    Some(check("own hops", true, ok, found, why, remedy))
 }
 
 /// Judges what was found of VMs: their names, or why they could not be looked for.

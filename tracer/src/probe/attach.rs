@@ -76,7 +76,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The log ends with statistics; the line before them says what was wrong.
 fn last_word(log: &str) -> Option<&str> {
-    let says = |line: &&str| !line.is_empty() && !line.starts_with("processed ");
+    let statistics = ["processed ", "stack depth ", "verification time "];
+    let says = |line: &&str| !line.is_empty() && !statistics.iter().any(|words| line.starts_with(words));
     log.lines().map(str::trim).rfind(says)
 }
 
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn the_verifiers_last_word_is_told() {
         let log = "0: R1=ctx()\n1: (79) r2 = *(u64 *)(r1 +8)\ninvalid bpf_context access off=8 size=8\n\
-                   processed 2 insns (limit 1000000)\n\n";
+                   verification time 9 usec\nstack depth 8+0+0\nprocessed 2 insns (limit 1000000)\n\n";
         assert_eq!(last_word(log), Some("invalid bpf_context access off=8 size=8"));
         assert_eq!(last_word(""), None);
     }

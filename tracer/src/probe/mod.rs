@@ -45,6 +45,8 @@ pub struct Setup {
     pub log_level: u8,
     /// Bytes of the ring buffer, a power of two.
     pub ring_bytes: u32,
+    /// Where in `pt_regs` a function's arguments are, bytes; empty where no hop of the user's needs them.
+    pub arguments: Vec<u32>,
     /// Devices, threads, descriptors.
     pub targets: Targets,
     /// Where the records of KVM's exits have the reason; all 0 where they are not read.
@@ -117,8 +119,7 @@ impl Probe {
             .load(OBJECT)
             .context("failed to create the BPF maps: is this user root, and is BPF allowed here?")?;
         write_array(&mut ebpf, "FILTER", &setup.clauses)?;
-        let user = |hop: &UserHop| config::UserHop { argument: hop.argument, indirect: hop.indirect.into() };
-        write_array(&mut ebpf, "USER", &plan.user_hops.iter().map(user).collect::<Vec<_>>())?;
+        write_array(&mut ebpf, "USER", &user_hops(setup, plan)?)?;
         setup.targets.write(&mut ebpf)?;
         Ok(Probe { ebpf, xdp_links: Vec::new(), exits_told: true, notes: Vec::new() })
     }
@@ -190,6 +191,17 @@ impl Probe {
     pub fn cost_meter(&mut self) -> Result<CostMeter> {
         CostMeter::new(&mut self.ebpf)
     }
+}
+
+/// What the programs of the user's hops have to know.
+fn user_hops(setup: &Setup, plan: &Plan) -> Result<Vec<config::UserHop>> {
+    let defined = |hop: &UserHop| {
+        let register = setup.arguments.get(hop.argument as usize);
+        let register =
+            *register.with_context(|| format!("hop {}: no argument {}", hop.name, hop.argument))?;
+        Ok(config::UserHop { register, indirect: hop.indirect.into() })
+    };
+    plan.user_hops.iter().map(defined).collect()
 }
 
 /// The kernel's own BTF, by which it knows the types of programs; none where it has none.

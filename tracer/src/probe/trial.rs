@@ -2,14 +2,18 @@
 //! device and no thread is traced meanwhile, so they do nothing.
 
 use anyhow::{Context as _, Result};
-use aya::EbpfLoader;
+use aya::{Ebpf, EbpfLoader};
 use tracer_common::{
     config::{Offsets, Settings},
     event::ABI_VERSION,
     hop::Hook,
 };
 
-use super::{OBJECT, attach::attach, own_btf};
+use super::{
+    OBJECT,
+    attach::{self, attach},
+    own_btf,
+};
 use crate::plan::Plan;
 
 /// Smallest ring that every page size allows: nothing is written to it.
@@ -40,6 +44,7 @@ pub fn try_out(plan: &mut Plan, offsets: &Offsets) -> Result<Vec<Trial>> {
         .map_max_entries("EVENTS", RING_BYTES)
         .load(OBJECT)
         .context("failed to create the BPF maps")?;
+    try_user_hops(plan, &mut ebpf);
     let mut trials: Vec<Trial> = Vec::new();
     loop {
         let tried = |name: &str| trials.iter().any(|trial| trial.program == name);
@@ -51,5 +56,35 @@ pub fn try_out(plan: &mut Plan, offsets: &Offsets) -> Result<Vec<Trial>> {
             plan.fail(program, why);
         }
         trials.push(Trial { program: program.name, hook: program.hook, refused });
+    }
+}
+
+/// Attaches hops of the user's: what is refused leaves the plan.
+fn try_user_hops(plan: &mut Plan, ebpf: &mut Ebpf) {
+    for (number, hop) in plan.user_hops.clone().iter().enumerate() {
+        if let Err(error) = attach::kprobe(ebpf, &format!("user_hop_{number}"), &hop.function) {
+            plan.fail_user_hop(&hop.name, &format!("{}: {}", hop.function, attach::in_short(&error)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::programs::KProbe;
+
+    use super::*;
+
+    /// Also a kernel without kprobes has their verifier.
+    #[test]
+    fn the_verifier_takes_the_programs_of_user_hops() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let mut ebpf = EbpfLoader::new().map_max_entries("EVENTS", RING_BYTES).load(OBJECT).unwrap();
+        for number in 0..tracer_common::hop::USER_HOPS {
+            let program = ebpf.program_mut(&format!("user_hop_{number}")).unwrap();
+            let program: &mut KProbe = program.try_into().unwrap();
+            program.load().unwrap();
+        }
     }
 }

@@ -34,20 +34,19 @@ impl Prepared {
     pub(super) fn new(config: &RecordConfig) -> Result<Prepared> {
         let btf = KernelBtf::load(config.btf.as_deref())?;
         let vms: Vec<&Vm> = config.vms.iter().collect();
-        let mut plan = Plan::new(&btf.facts(&[]).with_vms(&vms), &config.wishes)?;
+        let mut plan = Plan::new(&btf.facts(&config.wishes.functions()).with_vms(&vms), &config.wishes)?;
         let (text, clauses) = &config.filter;
         let exits = exit_format(&vms);
         let setup = Setup {
-            offsets: btf.offsets()?,
             settings: settings(&btf, clauses.len())?,
             clauses: clauses.clone(),
             // -v: what is lost and why; -vv: every frame that makes no sense.
             log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
-            ring_bytes: config.ring_bytes,
-            targets: Targets::of(&config.vms)?,
             exit_record: exits.as_ref().map(|format| format.record).unwrap_or_default(),
+            ..setup(&btf, &config.vms, config.ring_bytes)?
         };
         let mut probe = Probe::attach(&setup, &mut plan)?;
+        probe.notes.extend(plan.notes.iter().cloned());
         let (wall, monotonic) = clocks()?;
         let bill = BillMeter::start(&config.vms, probe.exit_meter(&setup.targets)?);
         if let Err(why) = &exits {
@@ -65,7 +64,7 @@ impl Prepared {
             command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             drop_reasons: btf.drop_reasons(),
             exit_reasons: exits.map(|format| format.names).unwrap_or_default(),
-            user_hops: config.wishes.user_hops.iter().map(|hop| hop.name.clone()).collect(),
+            user_hops: plan.user_hops.iter().map(|hop| hop.name.clone()).collect(),
         };
         let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
         Ok(Prepared { probe, header, devices, bill })
@@ -75,6 +74,23 @@ impl Prepared {
 /// What this kernel tells of its exits; nothing where no guest is on KVM.
 fn exit_format(vms: &[&Vm]) -> Result<ExitFormat, String> {
     if vms.iter().any(|vm| vm.kvm) { format::read() } else { Ok(ExitFormat::default()) }
+}
+
+/// What the programs are told in order to trace all frames of `vms`.
+///
+/// # Errors
+/// A kernel without what they need to know, more devices than an event can name.
+pub(crate) fn setup(btf: &KernelBtf, vms: &[Vm], ring_bytes: u32) -> Result<Setup> {
+    Ok(Setup {
+        offsets: btf.offsets()?,
+        settings: settings(btf, 0)?,
+        clauses: Vec::new(),
+        log_level: 0,
+        ring_bytes,
+        arguments: btf.argument_registers()?,
+        targets: Targets::of(vms)?,
+        exit_record: Default::default(),
+    })
 }
 
 fn settings(btf: &KernelBtf, clauses: usize) -> Result<Settings> {

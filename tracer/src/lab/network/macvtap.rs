@@ -22,7 +22,8 @@ pub(crate) fn open(namespace: &str, device: &str, queues: u32) -> anyhow::Result
         .with_context(|| format!("failed to open macvtap {device}"))
 }
 
-fn open_here(device: &str, queues: u32) -> anyhow::Result<Vec<File>> {
+/// As [`open`], in the calling thread's namespace.
+pub(crate) fn open_here(device: &str, queues: u32) -> anyhow::Result<Vec<File>> {
     let sysfs = Mount::new(c"sysfs").context("failed to mount sysfs")?;
     let folder = sysfs.path(&format!("class/net/{device}"));
     let index = read(&folder.join("ifindex"))?;
