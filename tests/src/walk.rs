@@ -143,3 +143,54 @@ fn woken(hits: &[Hit], tid: u32) -> Vec<(Hop, u64)> {
     let runnable = last(&hits[..wake], "sched_waking").map(|index| (Hop::VmmRunnable, hits[index].time_ns));
     runnable.into_iter().chain([(Hop::VmmWake, hits[wake].time_ns)]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace_cmd::parse;
+
+    fn names(way: &Way) -> Vec<&str> {
+        way.hops.iter().map(|(hop, _)| hop.name()).collect()
+    }
+
+    #[test]
+    fn a_frame_out_is_walked_from_the_kick_that_woke_its_writer() {
+        let report = " vcpu-11 [0] 1.000000010: kvm_exit: reason NPF
+ vcpu-11 [0] 1.000000020: ioeventfd_write: (ffff)
+ vcpu-11 [0] 1.000000030: sched_waking: comm=vhost pid=10 prio=120
+ vcpu-11 [0] 1.000000040: sched_switch: vcpu:11 [120] S ==> vhost:10 [120]
+ vhost-10 [0] 1.000000050: tun_sendmsg: (ffff)
+ vhost-10 [0] 1.000000060: netif_receive_skb: dev=tap0 skbaddr=0xa len=84
+ vhost-10 [0] 1.000000070: br_handle_frame: (ffff) skbaddr=0xa
+ vhost-10 [0] 1.000000080: net_dev_start_xmit: dev=nic0 skbaddr=0xa
+ vhost-10 [0] 1.000000090: netif_receive_skb: dev=tap0 skbaddr=0xb len=84
+ vhost-10 [0] 1.000000100: net_dev_start_xmit: dev=nic0 skbaddr=0xb";
+        let ways = sent(&parse(report));
+        let first = ["vmm.kick", "vmm.runnable", "vmm.wake", "tap.write", "tap.rx", "bridge.in"];
+        assert_eq!(names(&ways[0]), first);
+        assert_eq!(ways[0].at(Hop::VmmKick), Some(1_000_000_010));
+        assert_eq!(names(&ways[1]), ["tap.write", "tap.rx"]);
+    }
+
+    #[test]
+    fn an_interrupt_behind_another_frame_announces_nothing() {
+        let report = |between: &str| {
+            format!(
+                " ping-9 [0] 1.000000010: netif_rx: dev=nic0 skbaddr=0xa len=84
+ ping-9 [0] 1.000000020: net_dev_start_xmit: dev=tap0 skbaddr=0xa
+ ping-9 [0] 1.000000030: sched_waking: comm=vhost pid=10 prio=120
+ ping-9 [0] 1.000000040: sched_switch: ping:9 [120] S ==> vhost:10 [120]
+ vhost-10 [0] 1.000000050: skb_copy_datagram_iovec: skbaddr=0xa len=98
+{between}
+ vhost-10 [0] 1.000000070: kvm_msi_set_irq: dst 0 vec 39
+ vhost-10 [0] 1.000000080: kvm_apic_accept_irq: apicid 0 vec 39
+ vcpu-11 [0] 1.000000090: kvm_entry: vcpu 0"
+            )
+        };
+        let read = ["nic.rx", "tap.ring", "vmm.runnable", "vmm.wake", "vmm.read"];
+        let announced = [&read[..], &["vmm.irq", "vcpu.enter"]].concat();
+        assert_eq!(names(&received(&parse(&report("")))[0]), announced);
+        let other = " vhost-10 [0] 1.000000060: tun_sendmsg: (ffff)";
+        assert_eq!(names(&received(&parse(&report(other)))[0]), read);
+    }
+}
