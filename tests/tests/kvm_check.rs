@@ -27,9 +27,11 @@ const FIRST_PINGS: usize = 20;
 /// How far two instruments may be apart: a tenth of the time, or what it costs to have both, if that is more, as it is
 /// at hops near the one that time counts from. At one event their hooks run one after the other, at tracepoints
 /// trace-cmd's first, at functions vmhop's. So between two hops there may be four hooks, and what one costs the kernel
-/// has measured in the same run. In an emulated VM that is some 15 µs.
+/// has measured in the same run. In an emulated VM that is some 15 µs; more on a busy machine, where it holds times in
+/// which the VM had no processor, which is why there is a limit.
 const WITHIN: f64 = 0.1;
 const HOOKS_BETWEEN: f64 = 4.0;
+const COST_AT_MOST_NS: f64 = 60_000.0;
 
 /// The emulated VM's processor may be taken away between two hooks of one event. So far apart two stamps are not
 /// compared; more than [`INTERRUPTED`] percent of these, and vmhop is wrong.
@@ -199,7 +201,7 @@ fn check(options: &[&str], target: &str, into: &[Hop], out: &[Hop]) {
     assert!(echoes.len() * 100 >= PINGS * 95, "{} of {PINGS} echoes", echoes.len());
     let mut table = Table::new(&[into, ASKED].concat(), &[ANSWERED, out].concat());
     table.fill(&echoes, &hits);
-    let cost_ns = HOOKS_BETWEEN * hook_ns(&report);
+    let cost_ns = (HOOKS_BETWEEN * hook_ns(&report)).min(COST_AT_MOST_NS);
     eprintln!("{options:?}: {} echoes, {} hits, {cost_ns:.0} ns for hooks", echoes.len(), hits.len());
     table.check(echoes.len(), cost_ns);
 }
@@ -239,7 +241,7 @@ fn on_a_macvtap_trace_cmd_agrees() {
 fn stamps_that_are_a_fifth_off_do_not_pass() {
     let row =
         |ours: f64, theirs: f64| Row { pairs: vec![(ours, theirs); 3], ..Row::new(Hop::VmmRead, Hop::NicRx) };
-    let cost_ns = 50e3;
+    let cost_ns = COST_AT_MOST_NS;
     for millisecond in [1e6, -1e6] {
         assert!(row(millisecond, millisecond).agrees(1.0, cost_ns));
         assert!(row(millisecond * 1.09, millisecond).agrees(1.0, cost_ns));
@@ -247,6 +249,6 @@ fn stamps_that_are_a_fifth_off_do_not_pass() {
         assert!(!row(millisecond, millisecond).agrees(0.8, cost_ns));
     }
     // Near its origin a hop may be apart by what hooks cost, and no more.
-    assert!(row(140e3, 100e3).agrees(1.0, cost_ns));
-    assert!(!row(160e3, 100e3).agrees(1.0, cost_ns));
+    assert!(row(150e3, 100e3).agrees(1.0, cost_ns));
+    assert!(!row(170e3, 100e3).agrees(1.0, cost_ns));
 }
