@@ -4,5 +4,7 @@ pub mod garbage;
 pub mod host;
 pub mod lab;
 pub mod recording;
+pub mod trace_cmd;
 pub mod vmhop;
+pub mod walk;
 pub mod world;

@@ -37,7 +37,7 @@ impl Correlator {
             return;
         }
         open.passage.stamps.extend(self.threads.woken_between(event.tid, ring_ns, event.time_ns));
-        self.threads.moved(event.tid);
+        self.threads.moved(event.tid, event.time_ns);
         open.passage.add(event, Rule::Pointer);
         open.reader = event.tid;
     }

@@ -256,6 +256,17 @@ fn a_second_write_of_the_same_run_was_not_woken_for() {
 }
 
 #[test]
+fn a_thread_that_moved_frames_and_lost_the_cpu_was_not_told_to_run_again() {
+    let write = |time_ns| Event { device: Some(0), ..thread(time_ns, Hop::TapWrite, 10) };
+    let told = vec![thread(60, Hop::VmmRunnable, 10), thread(70, Hop::VmmWake, 10), write(90)];
+    let first = [told, outward(100, 0xa, 1)].concat();
+    let second = [vec![thread(180, Hop::VmmWake, 10), write(190)], outward(200, 0xb, 2)].concat();
+    let passages = run(&[first, second].concat());
+    assert_eq!(hops(&passages[0])[..3], ["vmm.runnable", "vmm.wake", "tap.write"]);
+    assert_eq!(hops(&passages[1])[..2], ["vmm.wake", "tap.write"]);
+}
+
+#[test]
 fn a_write_in_the_run_that_read_the_question_was_not_woken_for() {
     let question = [vec![thread(135, Hop::VmmWake, 10)], inward(100, 0xa, 1)].concat();
     let answer =

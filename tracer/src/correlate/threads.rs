@@ -27,6 +27,8 @@ struct Thread {
     wake: Option<Stamp>,
     /// Whether it moved a frame since then.
     moved_since_wake: bool,
+    /// Last time it moved a frame, ns. What told it to run before that told it of another frame.
+    moved_ns: u64,
     /// A write to a tap that has not become a frame yet; of vhost's, which hand over many frames at once, the last one.
     write: Option<Write>,
     /// Of a vhost worker: whether it says which queue it serves, and the kick that made it.
@@ -199,8 +201,10 @@ impl Threads {
                 last.map(|(kick, _)| kick)
             }
         };
-        // A kick that found the thread running already was not what woke it.
-        let since_ns = kick.map_or(0, |kick| kick.time_ns);
+        // A kick that found the thread running already was not what woke it. One that has moved frames since it was told
+        // to run, and only lost the CPU for a while, was not told again.
+        let moved_ns = std::mem::replace(&mut thread.moved_ns, time_ns);
+        let since_ns = kick.map_or(moved_ns, |kick| kick.time_ns.max(moved_ns));
         let woken = if first { thread.woken(since_ns, time_ns) } else { [None; 2] };
         kick.into_iter().chain(woken.into_iter().flatten()).collect()
     }
@@ -228,9 +232,9 @@ impl Threads {
     }
 
     /// Says that a thread has read a frame: what it writes later in the same run it was not woken for.
-    pub fn moved(&mut self, tid: u32) {
+    pub fn moved(&mut self, tid: u32, time_ns: u64) {
         if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.moved_since_wake = true;
+            (thread.moved_since_wake, thread.moved_ns) = (true, time_ns);
             thread.ends_batch();
         }
     }

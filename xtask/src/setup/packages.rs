@@ -21,6 +21,8 @@ const PROGRAMS: [Program; 10] = [
     },
     Program { name: "busybox", packages: ["busybox-static", "busybox", "busybox", "busybox-static"] },
     Program { name: "tcpdump", packages: ["tcpdump", "tcpdump", "tcpdump", "tcpdump"] },
+    // What the hops of a guest on KVM are held against.
+    Program { name: "trace-cmd", packages: ["trace-cmd", "trace-cmd", "trace-cmd", "trace-cmd"] },
     Program { name: "ping", packages: ["iputils-ping", "iputils", "iputils", "iputils"] },
     Program { name: "bpftool", packages: ["bpftool", "bpftool", "bpf", "bpftool"] },
     Program { name: "nft", packages: ["nftables", "nftables", "nftables", "nftables"] },

@@ -50,6 +50,10 @@ const CHECKS: &[Check] = &[
     (Series::Main, "macvtap", "vm_test kvm a_guest_on_a_macvtap"),
     (Series::Main, "two guests", "vm_test kvm two_guests_on_one_bridge"),
     (Series::Main, "NIC with interrupts", "vm_test kvm a_guest_behind_a_nic_with_interrupts"),
+    (Series::Main, "trace-cmd, vhost", "vm_test kvm_check behind_vhost_and_a_bridge"),
+    (Series::Main, "trace-cmd, VMM", "vm_test kvm_check where_the_vmm_moves_the_frames"),
+    (Series::Main, "trace-cmd, NAT", "vm_test kvm_check behind_nat"),
+    (Series::Main, "trace-cmd, macvtap", "vm_test kvm_check on_a_macvtap"),
 ];
 
 /// The time for all checks under one kernel.
