@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use tests::{
     garbage,
     world::{
-        Recipe, Xdp,
+        Machine, Recipe, Xdp,
         check::{Score, check, correlate},
         correlator,
     },
@@ -19,10 +19,26 @@ const WORLDS: u64 = 60;
 
 fn recipe() -> impl Strategy<Value = Recipe> {
     let xdp = prop_oneof![Just(None), Just(Some(Xdp::Native)), Just(Some(Xdp::Generic))];
-    (any::<u64>(), 1..=2_usize, 1..40_usize, any::<bool>(), xdp, any::<bool>(), 0..60_u64, 0..4_000_000_u64)
-        .prop_map(|(seed, vms, talks, nat, xdp, vcpu, drops, lag_ns)| Recipe {
+    let kvm = (any::<bool>(), 1..=3_usize)
+        .prop_map(|(vhost, queues)| Machine::Kvm { vhost, queues: if vhost { queues } else { 1 } });
+    let host = (prop_oneof![Just(Machine::Emulated), kvm], any::<bool>(), any::<bool>());
+    (
+        host,
+        any::<u64>(),
+        1..=2_usize,
+        1..40_usize,
+        any::<bool>(),
+        xdp,
+        any::<bool>(),
+        0..60_u64,
+        0..4_000_000_u64,
+    )
+        .prop_map(|((machine, routed, user), seed, vms, talks, nat, xdp, vcpu, drops, lag_ns)| Recipe {
             seed,
             vms,
+            machine,
+            routed,
+            user,
             talks,
             nat,
             xdp,
@@ -33,16 +49,28 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         })
 }
 
+/// What runs the guests, in turn.
+const MACHINES: [Machine; 5] = [
+    Machine::Emulated,
+    Machine::Kvm { vhost: true, queues: 1 },
+    Machine::Kvm { vhost: false, queues: 1 },
+    Machine::Kvm { vhost: true, queues: 2 },
+    Machine::Kvm { vhost: true, queues: 3 },
+];
+
 /// The worlds of the runs that print figures: all kinds of recipe in turn.
 fn numbered(seed: u64) -> Recipe {
     Recipe {
         seed,
         vms: 1 + (seed % 2) as usize,
+        machine: MACHINES[(seed % 5) as usize],
+        routed: seed % 7 < 3,
+        user: seed % 11 < 5,
         talks: 40,
         nat: seed % 3 == 1,
         xdp: [None, Some(Xdp::Native), Some(Xdp::Generic)][(seed / 2 % 3) as usize],
         bridge: seed % 4 < 2,
-        vcpu: seed % 5 < 3,
+        vcpu: seed % 8 < 6,
         drops: [0, 10, 50][(seed / 3 % 3) as usize],
         lag_ns: [0, 100_000, 4_000_000][(seed / 7 % 3) as usize],
     }
@@ -117,7 +145,8 @@ proptest! {
         xdp in any::<bool>(),
     ) {
         let limits = Limits { open, ..Limits::default() };
-        let mut correlator = correlator(vms, limits, Options { waits_for_vcpu, irqs: waits_for_vcpu, xdp });
+        let machine = if waits_for_vcpu { Machine::Kvm { vhost: true, queues: 2 } } else { Machine::Emulated };
+        let mut correlator = correlator(vms, machine, limits, Options { waits_for_vcpu, irqs: waits_for_vcpu, xdp });
         let mut exchanger = Exchanger::default();
         let (mut passages, mut stamps) = (0, 0);
         for event in &events {

@@ -36,6 +36,8 @@ pub(super) struct Builder {
     pub(super) frames: usize,
     /// By VM: until when its I/O thread is busy.
     pub(super) busy_ns: [u64; 2],
+    /// Of guests on KVM.
+    pub(super) kvm: super::kvm::Workers,
     /// By flow: when its last frame came over the wire, since wires keep the order of a flow.
     pub(super) arrived_ns: HashMap<u64, u64>,
     /// By CPU: until when it takes frames in.
@@ -77,6 +79,7 @@ impl Builder {
             troubled: HashSet::new(),
             frames: 0,
             busy_ns: [0; 2],
+            kvm: super::kvm::Workers::default(),
             arrived_ns: HashMap::new(),
             polled_ns: [0; 2],
             times: HashSet::new(),
@@ -157,8 +160,16 @@ impl Builder {
             self.tell(&mut event, content, device);
         }
         event.cpu = super::way::cpu_of(content);
-        self.drafts.push(Draft { event, skb: Some(skb), head: tells(hop).then_some(head) });
-        self.own(time_ns, owners, tells(hop));
+        self.drafts.push(Draft {
+            event,
+            skb: Some(skb),
+            head: (tells(hop) || super::has_buffer_only(hop)).then_some(head),
+        });
+        if super::has_buffer_only(hop) {
+            self.owners.insert(time_ns, owners.to_vec());
+        } else {
+            self.own(time_ns, owners, tells(hop));
+        }
         time_ns
     }
 
@@ -217,6 +228,7 @@ impl Builder {
     }
 
     fn finish(mut self) -> World {
+        self.settle();
         let skbs = addresses(&self.skbs, 0xffff_8880_0000_0000);
         let heads = addresses(&self.heads, 0xffff_8881_0000_0000);
         for draft in &mut self.drafts {

@@ -15,7 +15,7 @@ use tracer::correlate::{
 };
 use tracer_common::{frame::Kind, hop::Hop};
 
-use super::{World, tells};
+use super::{World, has_buffer_only, tells};
 
 /// What came of comparing.
 #[derive(Clone, Debug, Default)]
@@ -191,7 +191,7 @@ impl Check<'_> {
         let journey = |number: &usize| &self.world.journeys[*number];
         match stamp.hop {
             // The address was another's by then, who never showed what it holds.
-            Hop::NicDone | Hop::VmmRead | Hop::VmmReadEnd => {
+            hop if matches!(hop, Hop::NicDone | Hop::VmmRead | Hop::VmmReadEnd) || has_buffer_only(hop) => {
                 let at_address = |time_ns: &&u64| {
                     **time_ns < stamp.time_ns
                         && self.world.addresses[*time_ns] == self.world.addresses[&stamp.time_ns]
@@ -211,7 +211,13 @@ impl Check<'_> {
                     && self.owners(stamp).iter().all(|owner| self.are_same_bytes(*owner, journeys[0]))
             }
             // Whoever it was meant for has lost an event, or who took it has lost its own.
-            Hop::VmmKick | Hop::VmmWake | Hop::TapWrite | Hop::NicIrq | Hop::VmmIrq | Hop::VcpuEnter => true,
+            Hop::VmmKick
+            | Hop::VmmRunnable
+            | Hop::VmmWake
+            | Hop::TapWrite
+            | Hop::NicIrq
+            | Hop::VmmIrq
+            | Hop::VcpuEnter => true,
             _ => false,
         }
     }

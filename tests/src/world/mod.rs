@@ -7,6 +7,7 @@
 
 mod build;
 pub mod check;
+mod kvm;
 mod random;
 mod talk;
 mod way;
@@ -29,6 +30,12 @@ pub struct Recipe {
     pub seed: u64,
     /// VMs, 1 or 2.
     pub vms: usize,
+    /// What runs the guests.
+    pub machine: Machine,
+    /// Frames between guests and others are routed.
+    pub routed: bool,
+    /// Hops of the user's are in use.
+    pub user: bool,
     /// Conversations: echo, TCP, UDP, floods.
     pub talks: usize,
     /// Guests stand behind a NAT: flows differ between tap and wire.
@@ -43,6 +50,35 @@ pub struct Recipe {
     pub drops: u64,
     /// Longest time by which an event is delivered late, ns.
     pub lag_ns: u64,
+}
+
+/// What runs a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// A VMM that emulates, with one thread that moves frames and one vCPU.
+    Emulated,
+    /// KVM, with a thread that moves frames for each queue.
+    Kvm {
+        /// Whether they are vhost's.
+        vhost: bool,
+        /// 1 to 3.
+        queues: usize,
+    },
+}
+
+impl Machine {
+    /// Threads that move the frames of one guest.
+    pub fn queues(self) -> usize {
+        match self {
+            Machine::Emulated => 1,
+            Machine::Kvm { queues, .. } => queues,
+        }
+    }
+
+    /// Whether guests run on KVM.
+    pub fn is_kvm(self) -> bool {
+        self != Machine::Emulated
+    }
 }
 
 /// Where XDP programs run.
@@ -132,9 +168,14 @@ pub fn tap(vm: usize) -> u8 {
     [0, 2][vm]
 }
 
-/// The thread that moves a VM's frames.
+/// The thread that moves a VM's frames; the first one's where it has several.
 pub fn io_thread(vm: usize) -> u32 {
     10 + 10 * vm as u32
+}
+
+/// The thread that moves the frames of a VM's queue.
+pub fn worker(vm: usize, queue: usize) -> u32 {
+    io_thread(vm) + 2 * queue as u32
 }
 
 /// A VM's vCPU.
@@ -145,9 +186,9 @@ pub fn vcpu_thread(vm: usize) -> u32 {
 impl World {
     /// A correlator for this world, as `analysis` would make it.
     pub fn correlator(&self, limits: Limits) -> Correlator {
-        let options =
-            Options { waits_for_vcpu: self.recipe.vcpu, irqs: false, xdp: self.recipe.xdp.is_some() };
-        correlator(self.recipe.vms, limits, options)
+        let Recipe { vms, machine, vcpu, xdp, .. } = self.recipe;
+        let options = Options { waits_for_vcpu: vcpu, irqs: vcpu && machine.is_kvm(), xdp: xdp.is_some() };
+        correlator(vms, machine, limits, options)
     }
 
     /// Takes out `percent` of the events.
@@ -170,18 +211,18 @@ impl World {
 }
 
 /// A correlator for `vms` VMs.
-pub fn correlator(vms: usize, limits: Limits, options: Options) -> Correlator {
-    let topology = topology(vms);
+pub fn correlator(vms: usize, machine: Machine, limits: Limits, options: Options) -> Correlator {
+    let topology = Topology { vms: (0..vms).map(|number| vm(number, machine)).collect() };
     let threads = Threads::new(&topology, |_, ifindex| Some(ifindex as u8));
     Correlator::new(limits, threads, vms, options)
 }
 
 /// The host of a world; interface indices are slots.
 pub fn topology(vms: usize) -> Topology {
-    Topology { vms: (0..vms).map(vm).collect() }
+    Topology { vms: (0..vms).map(|number| vm(number, Machine::Emulated)).collect() }
 }
 
-fn vm(number: usize) -> Vm {
+fn vm(number: usize, machine: Machine) -> Vm {
     let thread = |tid: u32, role| Thread { tid: tid as i32, name: String::new(), role };
     let tap =
         Tap { device: device(tap(number)), fds: vec![3], switch: None, routed: false, nics: Vec::new() };
@@ -190,12 +231,14 @@ fn vm(number: usize) -> Vm {
         vmm: Vmm::Qemu,
         pid: io_thread(number) as i32,
         start_time: 0,
-        threads: vec![
-            thread(io_thread(number), ThreadRole::Io),
-            thread(vcpu_thread(number), ThreadRole::Vcpu(0)),
-        ],
+        threads: (0..machine.queues())
+            .flat_map(|queue| {
+                let tid = worker(number, queue);
+                [thread(tid, ThreadRole::Io), thread(tid + 1, ThreadRole::Vcpu(queue as u32))]
+            })
+            .collect(),
         taps: vec![tap],
-        kvm: true,
+        kvm: machine.is_kvm(),
     }
 }
 
@@ -217,6 +260,11 @@ pub fn device(slot: u8) -> Device {
     }
 }
 
+/// Whether events of a hop carry a frame's buffer, but not what it says.
+pub fn has_buffer_only(hop: Hop) -> bool {
+    hop == Hop::IpOut || hop.user_number().is_some()
+}
+
 /// Whether events of a hop carry what the frame says.
 pub fn tells(hop: Hop) -> bool {
     matches!(
@@ -225,6 +273,7 @@ pub fn tells(hop: Hop) -> bool {
             | Hop::NicRx
             | Hop::NicStack
             | Hop::BridgeIn
+            | Hop::IpIn
             | Hop::BridgeOut
             | Hop::NicQueue
             | Hop::NicXmit

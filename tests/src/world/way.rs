@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use tracer_common::hop::Hop;
 
 use super::{
-    Content, NIC, Place, Xdp,
+    Content, Machine, NIC, Place, Xdp,
     build::{Builder, Draft},
-    io_thread, tap, vcpu_thread,
+    io_thread, tap, vcpu_thread, worker,
 };
 
 /// What became of a frame.
@@ -21,10 +21,10 @@ pub(super) struct Sent {
 
 /// A frame's copy on its way.
 #[derive(Clone, Copy)]
-struct Copy<'a> {
-    content: &'a Content,
+pub(super) struct Copy<'a> {
+    pub(super) content: &'a Content,
     memory: (usize, usize),
-    journey: usize,
+    pub(super) journey: usize,
 }
 
 impl Builder {
@@ -64,6 +64,7 @@ impl Builder {
             self.expect(time_ns, &owners);
             now_ns = time_ns + self.random.latency();
         }
+        now_ns = self.network(now_ns, (from, to), memory, &content, &owners);
         for (&place, &journey) in others.iter().zip(&owners[1..]) {
             let copy = Copy { content: &content, memory: (self.clone_of(), memory.1), journey };
             self.go(now_ns, place, copy);
@@ -75,6 +76,37 @@ impl Builder {
             return Sent { frame, delivered_ns: None };
         }
         Sent { frame, delivered_ns: self.go(now_ns, to, copy) }
+    }
+
+    /// Through IP, and past the user's hooks. Frames of the host's own are not known there yet; copies go with the
+    /// original.
+    fn network(
+        &mut self,
+        at_ns: u64,
+        (from, to): (Place, Place),
+        memory: (usize, usize),
+        content: &Content,
+        owners: &[usize],
+    ) -> u64 {
+        let (routed, user) = (self.recipe.routed && owners.len() == 1, self.recipe.user);
+        let taken = routed && from != Place::Host && to != Place::Host;
+        let way = [
+            (Hop::User2, user && self.random.one_in(2)),
+            (Hop::IpIn, taken),
+            (Hop::User0, user && self.random.one_in(2)),
+            (Hop::IpOut, taken || (routed && from == Place::Host)),
+            (Hop::User1, user && self.random.one_in(2)),
+        ];
+        let mut now_ns = at_ns;
+        for (hop, _) in way.into_iter().filter(|(_, passes)| *passes) {
+            let time_ns = self.frame(now_ns, hop, tap(0), memory, content, owners);
+            // Of a frame that the host takes in, what comes next at its address may take it back.
+            if from != Place::Host && (to != Place::Host || owners.len() > 1) {
+                self.expect(time_ns, owners);
+            }
+            now_ns = time_ns + 100 + self.random.below(1000);
+        }
+        now_ns
     }
 
     fn others(&self, from: Place, to: Place) -> Vec<Place> {
@@ -92,7 +124,7 @@ impl Builder {
     }
 
     /// An event of a frame that must be found in its passage.
-    fn stamp(&mut self, at_ns: u64, hop: Hop, device: u8, copy: Copy<'_>) -> u64 {
+    pub(super) fn stamp(&mut self, at_ns: u64, hop: Hop, device: u8, copy: Copy<'_>) -> u64 {
         let time_ns = self.frame(at_ns, hop, device, copy.memory, copy.content, &[copy.journey]);
         self.expect(time_ns, &[copy.journey]);
         time_ns
@@ -107,6 +139,9 @@ impl Builder {
         memory: (usize, usize),
         owners: &[usize],
     ) -> u64 {
+        if self.recipe.machine.is_kvm() {
+            return self.leave_kvm(at_ns, vm, content, memory, owners);
+        }
         let tid = io_thread(vm);
         let mut now_ns = at_ns.max(self.busy_ns[vm] + 50);
         if now_ns > self.busy_ns[vm] + 20_000 || self.random.one_in(4) {
@@ -117,13 +152,26 @@ impl Builder {
         self.owners.insert(write_ns, owners.to_vec());
         self.expect(write_ns, owners);
         now_ns = write_ns + 100 + self.random.below(2000);
-        now_ns = self.first_sight(now_ns, Hop::TapRx, tap(vm), content, memory, owners);
+        now_ns = self.enter_stack(now_ns, (vm, tid), content, memory, owners);
+        self.busy_ns[vm] = now_ns + 500;
+        now_ns
+    }
+
+    /// A thread brings a frame of a VM's into the stack.
+    pub(super) fn enter_stack(
+        &mut self,
+        at_ns: u64,
+        (vm, tid): (usize, u32),
+        content: &Content,
+        memory: (usize, usize),
+        owners: &[usize],
+    ) -> u64 {
+        let now_ns = self.first_sight(at_ns, Hop::TapRx, tap(vm), content, memory, owners);
         if let Some(draft) =
             self.drafts.iter_mut().rev().find(|draft| draft.event.hop == Hop::TapRx && draft.skb.is_some())
         {
             draft.event.tid = tid;
         }
-        self.busy_ns[vm] = now_ns + 500;
         now_ns
     }
 
@@ -239,6 +287,9 @@ impl Builder {
         if self.drops() {
             return self.lose(ring_ns + 100, copy, tap(vm));
         }
+        if self.recipe.machine.is_kvm() {
+            return Some(self.enter_kvm(ring_ns, vm, copy));
+        }
         let mut now_ns = (ring_ns + self.random.latency()).max(self.busy_ns[vm] + 50);
         if self.random.one_in(2) {
             now_ns = self.thread(now_ns, Hop::VmmWake, tid, None) + self.random.latency();
@@ -265,7 +316,7 @@ impl Builder {
         }
     }
 
-    fn tid_of_last(&mut self, tid: u32) {
+    pub(super) fn tid_of_last(&mut self, tid: u32) {
         if let Some(draft) = self.drafts.last_mut() {
             draft.event.tid = tid;
         }
@@ -300,7 +351,12 @@ pub(super) fn own_threads(builder: &mut Builder) {
     let mut truth: HashMap<u64, Vec<usize>> = HashMap::new();
     let mut interrupts = [None; 2];
     for vm in 0..builder.recipe.vms {
-        own_run(builder, vm, &mut truth);
+        match builder.recipe.machine {
+            Machine::Emulated => own_run(builder, vm, &mut truth),
+            Machine::Kvm { queues, .. } => {
+                (0..queues).for_each(|queue| super::kvm::own_reads(builder, worker(vm, queue), &mut truth));
+            }
+        }
     }
     for draft in &builder.drafts {
         match draft.event.hop {
@@ -315,7 +371,9 @@ pub(super) fn own_threads(builder: &mut Builder) {
             _ => {}
         }
     }
-    builder.owners.extend(truth);
+    for (time_ns, owners) in truth {
+        builder.owners.entry(time_ns).or_default().extend(owners);
+    }
 }
 
 fn own_run(builder: &Builder, vm: usize, truth: &mut HashMap<u64, Vec<usize>>) {

@@ -6,6 +6,11 @@ use tracer_common::{frame::Kind, hop::Hop};
 use super::{CONTENT_WITHIN_NS, Correlator, End, Parts, Passage, Rule, Stamp, open::Open};
 use crate::decode::Event;
 
+/// Whether a frame that is first seen at `hop` comes from outside, and has been nowhere on the host before.
+fn is_arrival(hop: Hop) -> bool {
+    matches!(hop, Hop::TapRx | Hop::NicRx | Hop::NicStack)
+}
+
 impl Correlator {
     /// An event with a frame's content and address.
     pub(super) fn frame(&mut self, event: &Event) {
@@ -23,13 +28,15 @@ impl Correlator {
                 }
                 return;
             }
-            open.passage.withdraw_unread();
+            if !is_arrival(event.hop) {
+                open.passage.withdraw_unread();
+            }
             self.vacate(slot, End::Unfinished);
         }
         if matches!(event.hop, Hop::NicXmit) && self.segment(event) {
             return;
         }
-        if matches!(event.hop, Hop::TapRx | Hop::NicRx | Hop::NicStack) {
+        if is_arrival(event.hop) {
             self.recycle(event.head);
         } else if self.branch(event) {
             return;

@@ -69,6 +69,11 @@ impl Thread {
     }
 }
 
+/// Whether a write is a vhost worker's, which hands over many frames at once.
+fn is_of_vhost(hook: Hook) -> bool {
+    matches!(hook, Hook::TunSendmsg | Hook::TapSendmsg)
+}
+
 /// Per-thread and per-VM memory.
 #[derive(Debug, Default)]
 pub struct Threads {
@@ -81,6 +86,8 @@ pub struct Threads {
     vm_of_tap: FxHashMap<u8, usize>,
     /// Whether the recording says when vCPUs stop running; without, none is known to run.
     leaves_seen: bool,
+    /// Whether the recording says which queues kicks are for; then no other kick is a vhost worker's.
+    queues_told: bool,
     /// By VM: whether threads that run its guest are known.
     has_vcpus: Vec<bool>,
     /// By VM: whether its guest runs on KVM.
@@ -150,7 +157,10 @@ impl Threads {
                 self.kicks[vm].last = Some((stamp, event.tid));
                 self.threads.entry(event.tid).or_default().kick = Some(stamp);
             }
-            Hop::VhostNotify => self.notify(event),
+            Hop::VhostNotify => {
+                self.queues_told = true;
+                self.notify(event);
+            }
             Hop::VhostTransmit => self.transmit(event),
             Hop::VmmRunnable => self.threads.entry(event.tid).or_default().runnable = Some(stamp),
             Hop::VmmWake => {
@@ -159,6 +169,9 @@ impl Threads {
                 thread.ends_batch();
             }
             Hop::TapWrite => {
+                if self.queues_told && is_of_vhost(event.hook) {
+                    self.threads.entry(event.tid).or_default().queue_kick.get_or_insert_default();
+                }
                 let causes = self.causes_of_write(event.tid, event.time_ns);
                 let write = Write { stamp, slot: event.device, causes, taken: false };
                 self.threads.entry(event.tid).or_default().write = Some(write);
@@ -225,7 +238,7 @@ impl Threads {
         }
         let mut stamps = write.causes;
         stamps.push(write.stamp);
-        if matches!(write.stamp.hook, Hook::TunSendmsg | Hook::TapSendmsg) {
+        if is_of_vhost(write.stamp.hook) {
             thread.write = Some(Write { causes: Vec::new(), taken: true, ..write });
         }
         stamps
