@@ -187,6 +187,7 @@ impl Passage {
     #[cfg(test)]
     pub(crate) fn empty(from: Side, to: Side) -> Passage {
         Passage {
+            dropped_at: 0,
             stamps: Vec::new(),
             from,
             to,

@@ -91,7 +91,7 @@ fn an_error_in_a_file_names_line_and_key_and_what_was_expected() {
     let hop = "[[hop]]\nname = \"a\"\nhook = \"kprobe:f(skb=arg0)\"\n";
     let table = [
         ("name = \"x\"\n".to_owned(), "x.toml: it has no [[hop]]: give at least one, with name and hook"),
-        (format!("{hop}"), "missing field `name`"),
+        (hop.to_string(), "missing field `name`"),
         ("name = \"x\"\n[[hop]]\nname = \"a\"\n".to_owned(), "x.toml, line 2: missing field `hook`"),
         (
             "name = \"x\"\nhops = []\n".to_owned(),
