@@ -170,39 +170,39 @@ fn a_guest_behind_vhost_and_a_bridge() {
 }
 
 #[test]
-#[ignore = "needs KVM: cargo xtask test kernels"]
+#[ignore = "needs KVM: cargo xtask test networks"]
 fn a_guest_whose_vmm_moves_the_frames() {
     Scene::new(&[], &[TO_THE_WIRE, SWITCHED]).check();
 }
 
 #[test]
-#[ignore = "needs KVM and vhost: cargo xtask test kernels"]
+#[ignore = "needs KVM and vhost: cargo xtask test networks"]
 fn a_guest_behind_nat() {
     let scene = Scene::new(&["--vhost", "--network", "nat"], &[TO_THE_WIRE, ROUTED]);
     Scene { target: "198.51.100.2", ..scene }.check();
 }
 
 #[test]
-#[ignore = "needs KVM, vhost and Open vSwitch: cargo xtask test kernels"]
+#[ignore = "needs KVM, vhost and Open vSwitch: cargo xtask test networks"]
 fn a_guest_behind_open_vswitch() {
     Scene::new(&["--vhost", "--network", "ovs"], &[TO_THE_WIRE, SWITCHED]).check();
 }
 
 #[test]
-#[ignore = "needs KVM, vhost and macvtap: cargo xtask test kernels"]
+#[ignore = "needs KVM, vhost and macvtap: cargo xtask test networks"]
 fn a_guest_on_a_macvtap() {
     Scene::new(&["--vhost", "--network", "macvtap"], &[TO_THE_WIRE]).check();
 }
 
 #[test]
-#[ignore = "needs KVM and vhost: cargo xtask test kernels"]
+#[ignore = "needs KVM and vhost: cargo xtask test networks"]
 fn two_guests_on_one_bridge() {
     let scene = Scene::new(&["--vhost", "--guests", "2"], &[SWITCHED]);
     Scene { place: "guest2", layers: &["guest", "vmm", "vmnet"], ..scene }.check();
 }
 
 #[test]
-#[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test kernels"]
+#[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test networks"]
 fn a_guest_behind_a_nic_with_interrupts() {
     assert!(run("ip -o link").contains("e1000e0"), "no NIC e1000e0");
     let scene = Scene::new(&["--vhost", "--wire", "e1000e0,e1000e1"], &[TO_THE_WIRE, SWITCHED]);

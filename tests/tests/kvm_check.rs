@@ -1,5 +1,5 @@
 //! Each hop of a guest on KVM, held against trace-cmd in the same VM and the same run: the time that either gives it
-//! must agree within 10 %. For the VMs of `cargo xtask test kernels`. docs/verification.md has the figures.
+//! must agree within 10 %. For the VMs of `cargo xtask test networks`. docs/verification.md has the figures.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -207,19 +207,19 @@ fn check(options: &[&str], target: &str, into: &[Hop], out: &[Hop]) {
 }
 
 #[test]
-#[ignore = "needs KVM, vhost and trace-cmd: cargo xtask test kernels"]
+#[ignore = "needs KVM, vhost and trace-cmd: cargo xtask test networks"]
 fn behind_vhost_and_a_bridge_trace_cmd_agrees() {
     check(&["--vhost"], "192.0.2.2", BRIDGE, BRIDGE);
 }
 
 #[test]
-#[ignore = "needs KVM and trace-cmd: cargo xtask test kernels"]
+#[ignore = "needs KVM and trace-cmd: cargo xtask test networks"]
 fn where_the_vmm_moves_the_frames_trace_cmd_agrees() {
     check(&[], "192.0.2.2", BRIDGE, BRIDGE);
 }
 
 #[test]
-#[ignore = "needs KVM, vhost and trace-cmd: cargo xtask test kernels"]
+#[ignore = "needs KVM, vhost and trace-cmd: cargo xtask test networks"]
 fn behind_nat_trace_cmd_agrees() {
     // Of the bridge that has the guest and no NIC, a frame passes one side.
     let routed = [Hop::IpIn, Hop::IpOut];
@@ -232,7 +232,7 @@ fn behind_nat_trace_cmd_agrees() {
 }
 
 #[test]
-#[ignore = "needs KVM, vhost, macvtap and trace-cmd: cargo xtask test kernels"]
+#[ignore = "needs KVM, vhost, macvtap and trace-cmd: cargo xtask test networks"]
 fn on_a_macvtap_trace_cmd_agrees() {
     check(&["--vhost", "--network", "macvtap"], "192.0.2.2", &[], &[]);
 }

@@ -33,7 +33,8 @@ mkdir -p dev/pts dev/shm run tmp out
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts dev/pts
 mount -t tmpfs -o mode=1777 shm dev/shm
 mount -t tmpfs -o mode=755 run run
-mount -t tmpfs -o mode=1777 tmp tmp
+# Empty, unless the workspace is in there.
+@KEEP_TMP@ || mount -t tmpfs -o mode=1777 tmp tmp
 mount -t 9p -o "$share,cache=none" out out || fail "cannot mount the folder for results"
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t bpf bpf sys/fs/bpf

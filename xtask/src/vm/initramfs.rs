@@ -64,6 +64,13 @@ fn init(nics: &[Nic], agent: &str) -> String {
     INIT.replace("@MODULES@", &modules.join(" "))
         .replace("@NAMES@", &names.join("\n"))
         .replace("@AGENT@", agent)
+        .replace("@KEEP_TMP@", if is_in_tmp(agent) { "true" } else { "false" })
+}
+
+/// Whether this program, or the folder that the command starts in, is below /tmp.
+fn is_in_tmp(agent: &str) -> bool {
+    let here = env::current_dir().unwrap_or_default();
+    Path::new(agent).starts_with("/tmp") || here.starts_with("/tmp")
 }
 
 /// Writes the archive; every folder comes before what is in it, as the kernel wants it.
