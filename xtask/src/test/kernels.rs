@@ -27,6 +27,9 @@ type Check = (Series, &'static str, &'static str);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Series {
     Every,
+    /// Those under which a guest runs on KVM that is itself emulated: 6.18's ends with an internal error of KVM
+    /// (suberror 3) now and then, before anything is traced.
+    Guests,
     /// The two that most hosts have: what takes minutes is done under these.
     Main,
     /// The newer one of these: what says the same under every kernel is done once.
@@ -37,6 +40,7 @@ impl Series {
     fn has(self, kernel: &str) -> bool {
         match self {
             Series::Every => true,
+            Series::Guests => ["5.10", "6.1", "6.12"].contains(&kernel),
             Series::Main => ["6.1", "6.12"].contains(&kernel),
             Series::Once => kernel == "6.12",
         }
@@ -49,7 +53,7 @@ impl Series {
 const CHECKS: &[Check] = &[
     (Series::Every, "doctor", "vmhop doctor --json"),
     (Series::Every, "programs", "vm_test kvm every_hop_is_served"),
-    (Series::Every, "vhost and bridge", "vm_test kvm a_guest_behind_vhost_and_a_bridge"),
+    (Series::Guests, "vhost and bridge", "vm_test kvm a_guest_behind_vhost_and_a_bridge"),
     (Series::Main, "VMM and bridge", "vm_test kvm a_guest_whose_vmm_moves_the_frames"),
     (Series::Main, "NAT", "vm_test kvm a_guest_behind_nat"),
     (Series::Main, "Open vSwitch", "vm_test kvm a_guest_behind_open_vswitch"),
@@ -65,7 +69,7 @@ const CHECKS: &[Check] = &[
 /// Which of the checks to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Matrix {
-    /// Every kernel: its programs, and a guest behind vhost and a bridge.
+    /// Every kernel: its programs, and under most a guest behind vhost and a bridge.
     Kernels,
     /// The other networks, and what trace-cmd says of them, under the kernels that most hosts have. Half an hour.
     Networks,
@@ -74,8 +78,10 @@ pub enum Matrix {
 impl Matrix {
     /// Names and lines of the checks for a kernel.
     fn checks(self, kernel: &str) -> Vec<(&'static str, &'static str)> {
-        let wanted =
-            |series: Series| (series == Series::Every) == (self == Matrix::Kernels) && series.has(kernel);
+        let wanted = |series: Series| {
+            matches!(series, Series::Every | Series::Guests) == (self == Matrix::Kernels)
+                && series.has(kernel)
+        };
         CHECKS.iter().filter(|(series, ..)| wanted(*series)).map(|(_, name, line)| (*name, *line)).collect()
     }
 }
