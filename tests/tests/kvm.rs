@@ -11,7 +11,10 @@ use tests::{
     recording::{Recordings, analyse, assert_additive},
     vmhop::Place,
 };
-use tracer::{correlate::exchange::Exchange, report::Report};
+use tracer::{
+    correlate::exchange::Exchange,
+    report::{Report, SegmentRow},
+};
 use tracer_common::hop::Hop;
 
 /// Echoes of a recording, and those before it, in which everybody learns where everybody is.
@@ -47,13 +50,15 @@ struct Scene {
     target: &'static str,
     hops: Vec<Hop>,
     layers: &'static [&'static str],
+    /// Profile to record with, and its hops.
+    profile: Option<(&'static str, [&'static str; 2])>,
 }
 
 impl Scene {
     fn new(options: &'static [&'static str], between: &[&[Hop]]) -> Scene {
         let hops = [EVERY_WAY, &between.concat()].concat();
         let layers = &["guest", "vmm", "vmnet", "nic"];
-        Scene { options, place: "peer", target: "192.0.2.2", hops, layers }
+        Scene { options, place: "peer", target: "192.0.2.2", hops, layers, profile: None }
     }
 
     /// Records the pings and holds the report against what was asked for.
@@ -67,7 +72,7 @@ impl Scene {
             let (report, exchanges) = self.ping(&lab, PINGS, Some(&recordings)).unwrap();
             eprintln!("{:?}: {} exchanges: {}", self.options, exchanges.len(), summary(&report));
             self.adds_up(&report);
-            match self.is_whole(&report, &exchanges) {
+            match self.is_whole(&report, &exchanges).and_then(|()| self.has_profile(&report)) {
                 Ok(()) => return,
                 Err(what) => seen.push(what),
             }
@@ -86,14 +91,42 @@ impl Scene {
             lab.exec(self.place, &words).unwrap();
             return None;
         };
-        let (path, done) = recordings.during(lab, "ping.vmhop", self.every_vm(), self.place, &words);
+        let (path, done) = recordings.during(lab, "ping.vmhop", &self.wishes(), self.place, &words);
         assert_eq!(done.code, Some(0), "{}\n{}", done.text(), done.stderr);
         Some(analyse(&path))
     }
 
     /// Between two guests both are traced.
-    fn every_vm(&self) -> &'static [&'static str] {
-        if self.place == "guest2" { &["--vm", "tap1"] } else { &[] }
+    fn wishes(&self) -> Vec<&'static str> {
+        let mut wishes = if self.place == "guest2" { vec!["--vm", "tap1"] } else { Vec::new() };
+        wishes.extend(self.profile.iter().flat_map(|(profile, _)| ["--profile", profile]));
+        wishes
+    }
+
+    /// The profile's hops are hops like any other: in the table, joined to frames, at the ends of segments.
+    fn has_profile(&self, report: &Report) -> Result<(), String> {
+        let Some((_, hops)) = &self.profile else { return Ok(()) };
+        for name in hops {
+            let row = report.hops.iter().find(|row| row.hop == *name).unwrap();
+            assert!(row.hook.starts_with("kprobe:") && row.ambiguous == 0, "{row:?}");
+            if row.matched * 100 < (PINGS * WHOLE) as u64 {
+                return Err(format!("{row:?}"));
+            }
+            let ends = |to: bool| {
+                let end = |row: &&SegmentRow| {
+                    (if to { &row.to } else { &row.from }) == name && row.layer == "vmnet"
+                };
+                report.segments.iter().filter(end).map(|row| row.count).sum::<u64>()
+            };
+            assert_eq!(
+                (ends(true), ends(false)),
+                (row.matched, row.matched),
+                "{name}: {:?}",
+                report.segments
+            );
+            assert!(report.cost.programs.iter().any(|cost| cost.program.contains(name)));
+        }
+        Ok(())
     }
 
     /// Whether nearly all exchanges passed every hop; else what was missing.
@@ -164,6 +197,24 @@ fn every_hop_is_served_and_every_program_attaches() {
 }
 
 #[test]
+#[ignore = "attaches to whatever kernel runs: cargo xtask test kernels"]
+fn every_hook_fires_that_the_self_test_can_exercise() {
+    for module in ["tun", "bridge", "veth", "macvtap"] {
+        let _ = Command::new("modprobe").arg(module).output();
+    }
+    let outcome = Place::new().run(&["doctor", "--self-test", "--json", "--profile", "macvtap"]);
+    let json = outcome.json();
+    let rows = json["self_test"].as_array().unwrap();
+    let fired = |hop: &str| rows.iter().any(|row| row["hop"] == hop && row["fired"].as_u64() > Some(0));
+    for hop in
+        ["tap.write", "bridge.in", "ip.in", "ip.out", "bridge.out", "tap.ring", "macvlan.out", "macvlan.in"]
+    {
+        assert!(fired(hop), "{hop}: {rows:?}");
+    }
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+}
+
+#[test]
 #[ignore = "needs KVM and vhost: cargo xtask test kernels"]
 fn a_guest_behind_vhost_and_a_bridge() {
     Scene::new(&["--vhost"], &[TO_THE_WIRE, SWITCHED]).check();
@@ -185,13 +236,16 @@ fn a_guest_behind_nat() {
 #[test]
 #[ignore = "needs KVM, vhost and Open vSwitch: cargo xtask test networks"]
 fn a_guest_behind_open_vswitch() {
-    Scene::new(&["--vhost", "--network", "ovs"], &[TO_THE_WIRE, SWITCHED]).check();
+    let scene = Scene::new(&["--vhost", "--network", "ovs"], &[TO_THE_WIRE, SWITCHED]);
+    // Both ways pass both.
+    Scene { profile: Some(("ovs", ["ovs.lookup", "ovs.actions"])), ..scene }.check();
 }
 
 #[test]
 #[ignore = "needs KVM, vhost and macvtap: cargo xtask test networks"]
 fn a_guest_on_a_macvtap() {
-    Scene::new(&["--vhost", "--network", "macvtap"], &[TO_THE_WIRE]).check();
+    let scene = Scene::new(&["--vhost", "--network", "macvtap"], &[TO_THE_WIRE]);
+    Scene { profile: Some(("macvtap", ["macvlan.out", "macvlan.in"])), ..scene }.check();
 }
 
 #[test]

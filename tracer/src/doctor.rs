@@ -89,7 +89,8 @@ pub fn diagnose(btf: Option<&Path>, own: &[Definition], self_test: bool) -> Diag
     checks.extend(preflight::programs(trials.as_ref()));
     checks.push(preflight::vms(topology.as_ref().map(|_| names.as_slice()).map_err(String::as_str)));
     let can_record = !checks.iter().any(Check::prevents);
-    let tested = tested.filter(|_| self_test && can_record).map(|plan| selftest::run(&plan, own));
+    let tested = tested.filter(|_| self_test && can_record);
+    let tested = tested.map(|plan| KernelBtf::load(btf).and_then(|btf| selftest::run(&btf, &plan, own)));
     let (self_test, self_test_failed) = match tested {
         None => (None, None),
         Some(Ok(rows)) => (Some(rows), None),

@@ -36,13 +36,12 @@ const ALTERNATIVES: usize = 3;
 ///
 /// # Errors
 /// The test cannot be made on this host, or its programs cannot be attached.
-pub fn run(planned: &Plan, own: &[Definition]) -> Result<Vec<Row>> {
+pub fn run(btf: &KernelBtf, planned: &Plan, own: &[Definition]) -> Result<Vec<Row>> {
     if !geteuid().is_root() {
         bail!("the self-test makes network devices: run it as root");
     }
-    let btf = KernelBtf::load(None)?;
     let network = Network::make().context("failed to make the self-test's network")?;
-    let mut round = |wishes: &Wishes| trace::round(&btf, &network, wishes, planned);
+    let mut round = |wishes: &Wishes| trace::round(btf, &network, wishes, planned);
     let wishes = Wishes { user_hops: own.to_vec(), ..Wishes::default() };
     let tested = round(&wishes).context("the self-test failed")?;
     let mut rows = judge::rows(planned, &tested, &network.left_out);

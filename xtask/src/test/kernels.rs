@@ -52,6 +52,7 @@ impl Series {
 #[rustfmt::skip]
 const CHECKS: &[Check] = &[
     (Series::Every, "doctor", "vmhop doctor --json"),
+    (Series::Every, "self-test", "vm_test kvm every_hook_fires"),
     (Series::Every, "programs", "vm_test kvm every_hop_is_served"),
     (Series::Guests, "vhost and bridge", "vm_test kvm a_guest_behind_vhost_and_a_bridge"),
     (Series::Main, "VMM and bridge", "vm_test kvm a_guest_whose_vmm_moves_the_frames"),
