@@ -112,18 +112,14 @@ impl Scene {
             if row.matched * 100 < (PINGS * WHOLE) as u64 {
                 return Err(format!("{row:?}"));
             }
-            let ends = |to: bool| {
-                let end = |row: &&SegmentRow| {
-                    (if to { &row.to } else { &row.from }) == name && row.layer == "vmnet"
-                };
-                report.segments.iter().filter(end).map(|row| row.count).sum::<u64>()
+            let count = |end: &dyn Fn(&SegmentRow) -> bool| {
+                let here = report.segments.iter().filter(|row| row.layer == "vmnet" && end(row));
+                here.map(|row| row.count).sum::<u64>()
             };
-            assert_eq!(
-                (ends(true), ends(false)),
-                (row.matched, row.matched),
-                "{name}: {:?}",
-                report.segments
-            );
+            // A frame whose flow Open vSwitch does not know goes up to its process, and comes back as another.
+            let (to, from) = (count(&|row| row.to == *name), count(&|row| row.from == *name));
+            assert!(to == row.matched && from <= to, "{name}: {:?}", report.segments);
+            assert!(from * 100 >= (PINGS * WHOLE) as u64, "{name}: {:?}", report.segments);
             assert!(report.cost.programs.iter().any(|cost| cost.program.contains(name)));
         }
         Ok(())
@@ -260,5 +256,13 @@ fn two_guests_on_one_bridge() {
 fn a_guest_behind_a_nic_with_interrupts() {
     assert!(run("ip -o link").contains("e1000e0"), "no NIC e1000e0");
     let scene = Scene::new(&["--vhost", "--wire", "e1000e0,e1000e1"], &[TO_THE_WIRE, SWITCHED]);
+    scene.check();
+}
+
+#[test]
+#[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test networks"]
+fn a_guest_behind_a_nic_with_queues() {
+    assert!(run("ip -o link").contains("igb0"), "no NIC igb0");
+    let scene = Scene::new(&["--vhost", "--wire", "igb0,igb1"], &[TO_THE_WIRE, SWITCHED]);
     scene.check();
 }

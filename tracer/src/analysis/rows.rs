@@ -7,7 +7,7 @@ use std::{
 
 use tracer_common::hop::{Hook, Hop};
 
-use super::Books;
+use super::{Books, order};
 use crate::{
     correlate::{
         Correlator, Rule, Side,
@@ -135,9 +135,11 @@ fn segment_row(header: &Header, span: Span, stats: &Stats) -> SegmentRow {
 
 /// All segments in the order of the ways: out of the guest, into it, between guests, the turns.
 fn segments(header: &Header, books: &Books) -> Vec<SegmentRow> {
-    let mut spans: Vec<_> = books.latency.segments.iter().collect();
-    spans.sort_by_key(|(span, _)| (span.way, span.from.stage(), span.to.stage(), **span));
-    spans.into_iter().map(|(span, stats)| segment_row(header, *span, stats)).collect()
+    let segments = &books.latency.segments;
+    let mut spans: Vec<Span> = segments.keys().copied().collect();
+    order::sort(&mut spans);
+    let row = |span: &Span| Some(segment_row(header, *span, segments.get(span)?));
+    spans.iter().filter_map(row).collect()
 }
 
 fn layer_rows(sums: &BTreeMap<Layer, u128>, exchanges: u64) -> Vec<LayerRow> {
