@@ -11,7 +11,23 @@ use anyhow::Context as _;
 
 use crate::shell::{Log, command, output};
 
-use super::kernels::{Archive, Kernel};
+/// One of Debian's two archives, which have mirrors of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archive {
+    /// Releases and backports
+    Main,
+    /// Security updates
+    Security,
+}
+
+/// A part of an archive.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Suite {
+    /// The archive that has it.
+    pub archive: Archive,
+    /// Its name.
+    pub name: &'static str,
+}
 
 /// What Debian signs its suites with; brought by package debian-archive-keyring.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -23,29 +39,29 @@ pub struct Apt<'a> {
 }
 
 impl<'a> Apt<'a> {
-    /// Fetches the lists of the kernel's suite into `folder`.
-    pub fn update(kernel: &Kernel, folder: &Path, log: &'a Log) -> anyhow::Result<Self> {
+    /// Fetches the lists of a suite into `folder`.
+    pub fn update(suite: &Suite, folder: &Path, log: &'a Log) -> anyhow::Result<Self> {
         for part in ["lists/partial", "cache/archives/partial"] {
             let part = folder.join(part);
             fs::create_dir_all(&part).with_context(|| format!("failed to make {}", part.display()))?;
         }
         let targets = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Identifier: Packages"];
         let targets = output(&mut command(&targets)).unwrap_or_default();
-        let mirror = mirror(&targets, kernel.archive).with_context(|| {
+        let mirror = mirror(&targets, suite.archive).with_context(|| {
             format!(
                 "apt of this machine names no mirror of Debian's {:?} archive in its sources",
-                kernel.archive
+                suite.archive
             )
         })?;
         let source = folder.join("sources.list");
-        fs::write(&source, source_line(mirror, kernel.suite, Path::new(KEYRING).is_file()))
+        fs::write(&source, source_line(mirror, suite.name, Path::new(KEYRING).is_file()))
             .with_context(|| format!("failed to write {}", source.display()))?;
         let apt = Self { folder: folder.to_path_buf(), log };
         // Or a suite that cannot be fetched would only be a warning.
         let update = ["update", "-o", "APT::Update::Error-Mode=any"];
         let updated = log.run(&mut apt.command("apt-get", &update));
         updated.with_context(|| {
-            let suite = kernel.suite;
+            let suite = suite.name;
             format!(
                 "failed to fetch the lists of {suite} (for a missing key: a newer debian-archive-keyring)"
             )
@@ -66,11 +82,19 @@ impl<'a> Apt<'a> {
         names.map(str::to_owned).collect()
     }
 
-    /// Downloads packages into a folder; apt checks them against the signed lists.
-    pub fn download(&self, packages: &[&str], into: &Path) -> anyhow::Result<()> {
+    /// Downloads packages into a folder, where apt checks them against the signed lists, and unpacks them over each
+    /// other below `root`. Gives the names of their files.
+    pub fn unpack(&self, packages: &[&str], into: &Path, root: &Path) -> anyhow::Result<Vec<String>> {
         fs::create_dir_all(into).with_context(|| format!("failed to make {}", into.display()))?;
         let mut download = self.command("apt-get", &["download"]);
-        self.log.run(download.args(packages).current_dir(into))
+        self.log.run(download.args(packages).current_dir(into))?;
+        let archives = fs::read_dir(into).with_context(|| format!("failed to list {}", into.display()))?;
+        let mut names = Vec::new();
+        for archive in archives.flatten() {
+            self.log.run(command(&["dpkg", "-x"]).arg(archive.path()).arg(root))?;
+            names.push(archive.file_name().to_string_lossy().into_owned());
+        }
+        Ok(names)
     }
 
     fn command(&self, program: &str, words: &[&str]) -> Command {

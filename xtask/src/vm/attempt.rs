@@ -1,6 +1,10 @@
 //! A VM that runs, watched to its end: output is passed on while it comes, signals and the clock are looked at.
 
-use std::{io::Write, os::fd::AsFd as _, time::Instant};
+use std::{
+    io::Write,
+    os::fd::AsFd as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use nix::{
@@ -29,13 +33,15 @@ pub struct Attempt<'a> {
     /// Bytes of standard output and standard error that have come.
     received: [u64; 2],
     status: Vec<u8>,
+    /// When something came last.
+    heard: Instant,
 }
 
 impl<'a> Attempt<'a> {
     /// Starts it.
     pub fn start(machine: &Machine, files: &'a Files) -> anyhow::Result<Self> {
         let vm = Vm::start(machine, &files.qemu())?;
-        Ok(Self { vm, files, open: [true; 3], received: [0; 2], status: Vec::new() })
+        Ok(Self { vm, files, open: [true; 3], received: [0; 2], status: Vec::new(), heard: Instant::now() })
     }
 
     /// Whether the agent has started.
@@ -53,12 +59,13 @@ impl<'a> Attempt<'a> {
         Ok(self.is_ready())
     }
 
-    /// Passes on what comes until the end. That the VM fails is an error, with the end of its console.
+    /// Passes on what comes until the end, which is at `end` or after so much silence at the latest. That the VM
+    /// fails is an error, with the end of its console.
     pub fn watch(
         &mut self,
         out: &mut impl Write,
         errors: &mut impl Write,
-        end: Instant,
+        (end, silence): (Instant, Duration),
     ) -> anyhow::Result<Ended> {
         loop {
             if let Some(ended) = self.ended()? {
@@ -69,6 +76,9 @@ impl<'a> Attempt<'a> {
             }
             if Instant::now() > end {
                 return Ok(Ended::TimedOut(self.place()));
+            }
+            if self.heard.elapsed() > silence {
+                return Ok(Ended::Silent(self.place(), tail(&self.files.console())));
             }
             if !self.is_open() {
                 bail!(self.failure());
@@ -109,6 +119,7 @@ impl<'a> Attempt<'a> {
             let count = read(&self.vm.pipes[pipe], &mut buffer).context("failed to read from the VM")?;
             let bytes = &buffer[..count];
             self.open[pipe] = count > 0;
+            self.heard = Instant::now();
             match pipe {
                 0 => write(out, bytes).context("failed to pass on standard output")?,
                 1 => write(errors, bytes).context("failed to pass on standard error")?,

@@ -1,4 +1,4 @@
-//! The kernels that have been fetched: a folder for each, made whole by [`super::fetch`] or not at all.
+//! What has been fetched: a folder for each kernel and one for QEMU, made whole or not at all.
 
 use std::{
     fs::{self, File},
@@ -24,7 +24,7 @@ pub struct Cached {
 impl Cached {
     /// Looks for a kernel.
     pub fn find(kernel: &Kernel) -> anyhow::Result<Option<Self>> {
-        let folder = folder(kernel)?;
+        let folder = place(kernel.name)?;
         let line = |name: &str| fs::read_to_string(folder.join(name)).map(|text| text.trim().to_owned());
         match (line("release"), line("packages")) {
             (Ok(release), Ok(packages)) => Ok(Some(Self { folder, release, packages })),
@@ -43,17 +43,17 @@ impl Cached {
     }
 }
 
-/// Where a kernel is or will be.
-pub fn folder(kernel: &Kernel) -> anyhow::Result<PathBuf> {
-    Ok(shell::cache()?.join("vm").join(kernel.name))
+/// Where what has this name is or will be.
+pub fn place(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(shell::cache()?.join("vm").join(name))
 }
 
-/// Keeps others from fetching the same kernel at the same time, as long as it is open.
-pub fn lock(kernel: &Kernel) -> anyhow::Result<File> {
-    let folder = folder(kernel)?;
+/// Keeps others from fetching the same at the same time, as long as it is open.
+pub fn lock(name: &str) -> anyhow::Result<File> {
+    let folder = place(name)?;
     let beside = folder.parent().context("the cache has no folder")?;
     fs::create_dir_all(beside).with_context(|| format!("failed to make {}", beside.display()))?;
-    let path = beside.join(format!("{}.lock", kernel.name));
+    let path = beside.join(format!("{name}.lock"));
     let file = File::create(&path).with_context(|| format!("failed to make {}", path.display()))?;
     file.lock().with_context(|| format!("failed to lock {}", path.display()))?;
     Ok(file)

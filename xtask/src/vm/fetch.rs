@@ -41,12 +41,12 @@ pub fn ensure(kernel: &Kernel) -> anyhow::Result<Cached> {
     if let Some(cached) = Cached::find(kernel)? {
         return Ok(cached);
     }
-    let _lock = cache::lock(kernel)?;
+    let _lock = cache::lock(kernel.name)?;
     if let Some(cached) = Cached::find(kernel)? {
         return Ok(cached);
     }
     let started = Instant::now();
-    note(&format!("vm: fetching kernel {} from {}", kernel.name, kernel.suite));
+    note(&format!("vm: fetching kernel {} from {}", kernel.name, kernel.suite.name));
     fetch(kernel).with_context(|| format!("failed to fetch kernel {}", kernel.name))?;
     let cached = Cached::find(kernel)?.context("the cache has lost the kernel")?;
     let (release, folder) = (&cached.release, cached.folder.display());
@@ -56,7 +56,7 @@ pub fn ensure(kernel: &Kernel) -> anyhow::Result<Cached> {
 
 /// Makes the kernel's folder beside its place and moves it there when it is whole.
 fn fetch(kernel: &Kernel) -> anyhow::Result<()> {
-    let folder = cache::folder(kernel)?;
+    let folder = cache::place(kernel.name)?;
     let work = folder.with_file_name(format!("{}.partial", kernel.name));
     let _ = fs::remove_dir_all(&work);
     let log = Log::create(&format!("vm-fetch-{}.log", kernel.name))?;
@@ -70,21 +70,15 @@ fn fetch(kernel: &Kernel) -> anyhow::Result<()> {
 
 /// Downloads the packages into `work/packages` and unpacks them over each other into `work/root`.
 fn download(kernel: &Kernel, work: &Path, log: &Log) -> anyhow::Result<()> {
-    let apt = Apt::update(kernel, &work.join("apt"), log)?;
+    let apt = Apt::update(&kernel.suite, &work.join("apt"), log)?;
     let names = apt.names("linux-image-");
     let image = kernel.newest_image(names.iter().map(String::as_str));
-    let image = image.with_context(|| format!("suite {} has no package of it", kernel.suite))?;
+    let image = image.with_context(|| format!("suite {} has no package of it", kernel.suite.name))?;
     let depends = apt.depends(image);
     let packages = kernel.packages(image, depends.iter().map(String::as_str));
-    let into = work.join("packages");
-    apt.download(&packages, &into)?;
-    let archives = entries(&into)?;
-    for archive in &archives {
-        log.run(command(&["dpkg", "-x"]).arg(archive).arg(work.join("root")))?;
-    }
-    let names = archives.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
-    let names = names.collect::<Vec<_>>().join(" ");
-    fs::write(work.join("new/packages"), format!("{names}\n")).context("failed to note the packages")
+    let names = apt.unpack(&packages, &work.join("packages"), &work.join("root"))?;
+    fs::write(work.join("new/packages"), format!("{}\n", names.join(" ")))
+        .context("failed to note the packages")
 }
 
 /// Moves what a VM needs of the unpacked packages to `new`.

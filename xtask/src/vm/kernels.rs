@@ -2,33 +2,24 @@
 
 use anyhow::Context as _;
 
-/// One of Debian's two archives, which have mirrors of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Archive {
-    /// Releases and backports
-    Main,
-    /// Security updates
-    Security,
-}
+use super::apt::{Archive, Suite};
 
 /// A kernel series and the suite whose newest package of it is taken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kernel {
     /// The series, which is also what a user types.
     pub name: &'static str,
-    /// The archive that has the suite.
-    pub archive: Archive,
     /// The suite.
-    pub suite: &'static str,
+    pub suite: Suite,
 }
 
 /// From the oldest to the newest.
 pub static KERNELS: [Kernel; 5] = [
-    Kernel { name: "5.10", archive: Archive::Security, suite: "bullseye-security" },
-    Kernel { name: "6.1", archive: Archive::Security, suite: "bookworm-security" },
-    Kernel { name: "6.12", archive: Archive::Security, suite: "trixie-security" },
-    Kernel { name: "6.18", archive: Archive::Main, suite: "trixie-backports" },
-    Kernel { name: "7.3", archive: Archive::Main, suite: "trixie-backports" },
+    Kernel { name: "5.10", suite: Suite { archive: Archive::Security, name: "bullseye-security" } },
+    Kernel { name: "6.1", suite: Suite { archive: Archive::Security, name: "bookworm-security" } },
+    Kernel { name: "6.12", suite: Suite { archive: Archive::Security, name: "trixie-security" } },
+    Kernel { name: "6.18", suite: Suite { archive: Archive::Main, name: "trixie-backports" } },
+    Kernel { name: "7.3", suite: Suite { archive: Archive::Main, name: "trixie-backports" } },
 ];
 
 impl Kernel {

@@ -7,6 +7,7 @@ mod agent;
 mod apt;
 mod attempt;
 mod cache;
+mod emulator;
 mod fetch;
 mod files;
 mod image;
@@ -35,10 +36,11 @@ use crate::{
     shell::{note, say, seconds},
 };
 
-use self::cache::Cached;
+use self::{cache::Cached, emulator::Emulator};
 pub use self::{
     fetch::ensure as fetch_kernel,
     kernels::{KERNELS, Kernel},
+    nics::Nic,
     qemu::Hardware,
     run::{Ended, Run},
 };
@@ -106,9 +108,9 @@ pub fn run(job: Job) -> anyhow::Result<ExitCode> {
 
 /// Runs the command with its output in our own; what goes wrong with the VM is told at the end of it.
 fn run_and_tell(options: Options) -> u8 {
-    let Options { kernel, mut hardware, timeout, out, command } = options;
-    hardware.nics = nics::available(hardware.nics);
-    let run = Run { kernel, hardware, timeout, out, command };
+    let Options { kernel, hardware, timeout, out, command } = options;
+    // A command may say nothing until its end.
+    let run = Run { kernel, hardware, timeout, silence: Duration::MAX, out, command };
     let ended = fetch_kernel(kernel).and_then(|_| {
         interrupt::catch();
         run.perform(&mut io::stdout().lock(), &mut io::stderr().lock())
@@ -116,7 +118,7 @@ fn run_and_tell(options: Options) -> u8 {
     match ended {
         Ok(Ended::Command(code)) => code,
         Ok(Ended::Interrupted(signal)) => u8::try_from(128 + signal).unwrap_or(FAILED),
-        Ok(Ended::TimedOut(place)) => {
+        Ok(Ended::TimedOut(place) | Ended::Silent(place, _)) => {
             note(&format!(
                 "xtask: the VM was ended {place}, after the {} that --timeout gives it",
                 humantime::format_duration(timeout)
@@ -141,10 +143,11 @@ fn list() -> anyhow::Result<ExitCode> {
     for kernel in &KERNELS {
         let state = match Cached::find(kernel)? {
             Some(cached) => format!("{:<22} {}", cached.release, cached.packages),
-            None => format!("not in the cache; Debian's {}", kernel.suite),
+            None => format!("not in the cache; Debian's {}", kernel.suite.name),
         };
         say(&format!("{:<5} {state}", kernel.name));
     }
+    say(&format!("{:<5} {}", "QEMU", Emulator::ensure()?.describe()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -153,6 +156,7 @@ fn fetch(names: &[String]) -> anyhow::Result<ExitCode> {
     let named = names.iter().filter(|name| *name != "all").map(|name| Kernel::named(name));
     let named = named.collect::<anyhow::Result<Vec<_>>>()?;
     let kernels: Vec<&Kernel> = if all { KERNELS.iter().collect() } else { named };
+    Emulator::ensure()?;
     for kernel in kernels {
         let started = Instant::now();
         let cached = fetch_kernel(kernel)?;

@@ -2,7 +2,9 @@
 
 use clap::ValueEnum;
 
-use crate::shell::{command, note, output};
+use crate::shell::note;
+
+use super::emulator::Emulator;
 
 /// A kind of NIC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,9 +59,8 @@ impl Nic {
 }
 
 /// Those of the wanted NICs that this QEMU has; says which it has not. The others are older than any QEMU in use.
-pub fn available(mut wanted: Vec<Nic>) -> Vec<Nic> {
-    let devices = || output(&mut command(&[super::process::PROGRAM, "-device", "help"])).unwrap_or_default();
-    if wanted.contains(&Nic::Igb) && !devices().contains("name \"igb\"") {
+pub fn available(mut wanted: Vec<Nic>, emulator: &Emulator) -> Vec<Nic> {
+    if wanted.contains(&Nic::Igb) && !emulator.has(Nic::Igb.device()) {
         note("xtask: this QEMU has no igb, which 8.0 and later have: there is no such pair");
         wanted.retain(|nic| *nic != Nic::Igb);
     }

@@ -8,16 +8,13 @@ use std::{
         unix::process::CommandExt as _,
     },
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use anyhow::Context as _;
 use nix::{fcntl::OFlag, unistd::pipe2};
 
 use super::qemu::Machine;
-
-/// QEMU.
-pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// A running VM; dropping it ends it.
 pub struct Vm {
@@ -33,15 +30,14 @@ impl Vm {
         let [out, errors, status] = [pipe()?, pipe()?, pipe()?];
         let (pipes, ends) = ([out.0, errors.0, status.0], [out.1, errors.1, status.1]);
         let file = File::create(log).with_context(|| format!("failed to make {}", log.display()))?;
-        let mut command = Command::new(PROGRAM);
+        let mut command = machine.emulator.command();
         command.args(machine.words(ends.each_ref().map(|end| end.as_raw_fd())));
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let numbers = ends.each_ref().map(|end| end.as_raw_fd());
         let parent = std::process::id();
         // SAFETY: between fork and exec it makes only system calls that are safe there.
         unsafe { command.pre_exec(move || tie(parent, &numbers)) };
-        let child =
-            command.spawn().with_context(|| format!("failed to run {PROGRAM}: `cargo xtask setup`"))?;
+        let child = command.spawn().context("failed to start QEMU")?;
         Ok(Self { child, pipes })
     }
 }

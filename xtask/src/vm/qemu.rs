@@ -4,7 +4,7 @@ use std::{os::fd::RawFd, path::Path};
 
 use clap::{Args, ValueEnum};
 
-use super::{cache::Cached, files::Files, nics::Nic, ports};
+use super::{cache::Cached, emulator::Emulator, files::Files, nics::Nic, ports};
 
 /// What executes the VM's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,6 +53,8 @@ impl Default for Hardware {
 
 /// What a VM is made of.
 pub struct Machine<'a> {
+    /// What it runs in.
+    pub emulator: &'a Emulator,
     /// KVM or emulation.
     pub kvm: bool,
     /// What the user asks for.
@@ -115,12 +117,18 @@ fn share(add: &mut impl FnMut(&str, String), name: &str, folder: &Path, read_onl
 }
 
 /// Two NICs on one hub of their own: what one sends, the other receives. Without the ROM that would look for
-/// something to boot on the other end.
+/// something to boot on the other end. Each igb has a port of its own, since its virtual functions take the places
+/// beside it.
 fn cable(add: &mut impl FnMut(&str, String), hub: usize, nic: Nic) {
     for end in [0, 1] {
         let (id, device, mac) = (nic.interface(end), nic.device(), nic.mac(end));
         add("-netdev", format!("hubport,id={id},hubid={hub}"));
-        add("-device", format!("{device},netdev={id},mac={mac},romfile="));
+        let mut words = format!("{device},netdev={id},mac={mac},romfile=");
+        if nic == Nic::Igb {
+            add("-device", format!("pcie-root-port,id=port-{id},chassis={}", 1 + 2 * hub + usize::from(end)));
+            words += &format!(",bus=port-{id}");
+        }
+        add("-device", words);
     }
 }
 
@@ -138,7 +146,9 @@ mod tests {
             Hardware { append: vec!["quiet".to_owned(), "nosmp".to_owned()], ..Default::default() };
         let cached = Cached { folder: "/c/a,b".into(), release: String::new(), packages: String::new() };
         let files = Files { folder: "/r".into(), out: "/o".into() };
-        let machine = Machine { kvm: false, hardware: &hardware, cached: &cached, files: &files };
+        let emulator = Emulator::own();
+        let machine =
+            Machine { emulator: &emulator, kvm: false, hardware: &hardware, cached: &cached, files: &files };
         machine.words([3, 4, 5]).join(" ")
     }
 

@@ -13,12 +13,13 @@ use crate::{interrupt, shell::note};
 
 use super::{
     attempt::Attempt,
-    cache::Cached,
+    emulator::Emulator,
     fetch,
     files::Files,
     initramfs,
     job::Job,
     kernels::Kernel,
+    nics,
     qemu::{Accel, Hardware, Machine},
 };
 
@@ -40,6 +41,8 @@ pub struct Run {
     pub hardware: Hardware,
     /// The time that it may take.
     pub timeout: Duration,
+    /// The time that the command may write nothing; a VM in which it does is taken for one that hangs.
+    pub silence: Duration,
     /// Where results go; none for a folder of its own.
     pub out: Option<PathBuf>,
     /// The command.
@@ -47,12 +50,14 @@ pub struct Run {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// The command ended with this exit code.
     Command(u8),
     /// It took longer than it may, and had come so far.
     TimedOut(&'static str),
+    /// The command has written nothing for longer than it may: how far it had come, the end of the kernel's console.
+    Silent(&'static str, String),
     /// This process was told to end by this signal.
     Interrupted(i32),
 }
@@ -62,19 +67,29 @@ impl Run {
     /// console.
     pub fn perform(&self, out: &mut impl Write, errors: &mut impl Write) -> anyhow::Result<Ended> {
         let name = self.kernel.name;
+        let emulator = Emulator::ensure()?;
         let cached = fetch::ensure(self.kernel)?;
         let files = Files::make(name, self.out.as_deref())?;
         let job = Job::new(name, &self.command)?;
-        initramfs::write(&files.initramfs(), &cached, &self.hardware.nics, &job)?;
+        let nics = nics::available(self.hardware.nics.clone(), &emulator);
+        let hardware = &Hardware { nics, ..self.hardware.clone() };
+        initramfs::write(&files.initramfs(), &cached, &hardware.nics, &job)?;
+        let machine = Machine { emulator: &emulator, kvm: false, hardware, cached: &cached, files: &files };
         let end = Instant::now() + self.timeout;
-        let done = self.start(&cached, &files, end).and_then(|mut attempt| attempt.watch(out, errors, end));
+        let started = self.start(&machine, &files, end);
+        let done = started.and_then(|mut attempt| attempt.watch(out, errors, (end, self.silence)));
         done.with_context(|| format!("kernel {name}"))
     }
 
     /// Starts the VM, under KVM when that is wanted and, unless it must be, works; the last attempt, whatever
     /// becomes of it.
-    fn start<'a>(&self, cached: &Cached, files: &'a Files, end: Instant) -> anyhow::Result<Attempt<'a>> {
-        let start = |kvm| Attempt::start(&Machine { kvm, hardware: &self.hardware, cached, files }, files);
+    fn start<'a>(
+        &self,
+        machine: &Machine<'_>,
+        files: &'a Files,
+        end: Instant,
+    ) -> anyhow::Result<Attempt<'a>> {
+        let start = |kvm| Attempt::start(&Machine { kvm, ..*machine }, files);
         if self.hardware.accel == Accel::Auto {
             let mut attempt = start(true)?;
             if attempt.wait_until_ready(Instant::now() + KVM_START)? {
