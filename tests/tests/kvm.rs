@@ -40,6 +40,7 @@ const EVERY_WAY: &[Hop] = &[
     Hop::VcpuEnter,
 ];
 const TO_THE_WIRE: &[Hop] = &[Hop::NicRx, Hop::NicStack, Hop::NicQueue, Hop::NicXmit, Hop::NicDone];
+const INTERRUPT: &[Hop] = &[Hop::NicIrq];
 const SWITCHED: &[Hop] = &[Hop::BridgeIn, Hop::BridgeOut];
 const ROUTED: &[Hop] = &[Hop::IpIn, Hop::IpOut];
 
@@ -255,7 +256,7 @@ fn two_guests_on_one_bridge() {
 #[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test networks"]
 fn a_guest_behind_a_nic_with_interrupts() {
     assert!(run("ip -o link").contains("e1000e0"), "no NIC e1000e0");
-    let scene = Scene::new(&["--vhost", "--wire", "e1000e0,e1000e1"], &[TO_THE_WIRE, SWITCHED]);
+    let scene = Scene::new(&["--vhost", "--wire", "e1000e0,e1000e1"], &[INTERRUPT, TO_THE_WIRE, SWITCHED]);
     scene.check();
 }
 
@@ -263,6 +264,6 @@ fn a_guest_behind_a_nic_with_interrupts() {
 #[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test networks"]
 fn a_guest_behind_a_nic_with_queues() {
     assert!(run("ip -o link").contains("igb0"), "no NIC igb0");
-    let scene = Scene::new(&["--vhost", "--wire", "igb0,igb1"], &[TO_THE_WIRE, SWITCHED]);
+    let scene = Scene::new(&["--vhost", "--wire", "igb0,igb1"], &[INTERRUPT, TO_THE_WIRE, SWITCHED]);
     scene.check();
 }

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
     rc::Rc,
 };
@@ -110,6 +111,7 @@ impl KernelBtf {
             tracepoints: tracepoints.iter().filter_map(|name| self.tracepoint(name, &found)).collect(),
             functions: found.functions.clone().into_iter().map(function).collect(),
             similar: symbols::similar(&missing),
+            no_reading: no_reading(),
             no_kprobes: no_kprobes(),
             no_fentry: (!self.own).then(|| "needs the kernel's own BTF".to_owned()),
             ..Facts::default()
@@ -262,6 +264,15 @@ fn member_bits(btf: &Btf, structure: &Struct, wanted: &str) -> Option<u32> {
 
 /// Where the kernel says that it has kprobes (`perf_kprobe`, v4.17 and later).
 const KPROBES: &str = "/sys/bus/event_source/devices/kprobe/type";
+
+/// The mode of lockdown in brackets, among the others.
+const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+
+/// `bpf_probe_read_kernel` is refused where lockdown keeps kernel memory confidential (`LOCKDOWN_BPF_READ_KERNEL`).
+fn no_reading() -> Option<String> {
+    let confidential = fs::read_to_string(LOCKDOWN).is_ok_and(|modes| modes.contains("[confidentiality]"));
+    confidential.then(|| "no program may read kernel memory (lockdown=confidentiality)".to_owned())
+}
 
 fn no_kprobes() -> Option<String> {
     (!Path::new(KPROBES).exists()).then(|| "this kernel has no kprobes".to_owned())

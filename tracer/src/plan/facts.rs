@@ -19,6 +19,8 @@ pub struct Facts {
     pub functions: BTreeMap<String, Function>,
     /// Of functions asked for that this kernel does not have: those of similar names.
     pub similar: BTreeMap<String, Vec<String>>,
+    /// Why no program can see a frame, whatever it is attached to; none where they can.
+    pub no_reading: Option<String>,
     /// Why no function can be kprobed; none where they can.
     pub no_kprobes: Option<String>,
     /// Why fentry cannot be used; none where it can.
@@ -64,6 +66,9 @@ impl Facts {
     /// # Errors
     /// Why not, in a few words.
     pub fn offers(&self, program: &Program) -> Result<(), String> {
+        if let Some(why) = &self.no_reading {
+            return Err(why.clone());
+        }
         match program.attach {
             Attach::TpBtf(name) => match self.tracepoints.get(name) {
                 Some(found) if found.typed => matches(program, found.parameters.as_deref()),

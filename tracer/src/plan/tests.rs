@@ -96,6 +96,17 @@ fn a_wish_is_granted_or_refused_before_anything_is_attached() {
 }
 
 #[test]
+fn where_kernel_memory_is_confidential_nothing_is_served_and_each_hop_says_why() {
+    let facts = Facts { no_reading: Some("lockdown".to_owned()), ..facts(Case::ALL) };
+    let plan = plan(&facts);
+    assert!(plan.programs().is_empty());
+    for hop in plan.hops() {
+        let why = hop.unserved.unwrap();
+        assert!(why.contains("lockdown") || hop.hop == Hop::NicHw.name(), "{}: {why}", hop.hop);
+    }
+}
+
+#[test]
 fn without_types_of_its_own_a_kernel_is_traced_by_raw_tracepoints() {
     let mut facts = facts(&[Case::Any, Case::Tap]);
     facts.tracepoints.values_mut().for_each(|found| found.typed = false);

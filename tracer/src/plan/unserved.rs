@@ -6,19 +6,20 @@ use crate::recording::Choice;
 
 /// The reason, from what was passed over for the hop's cases.
 pub(super) fn why(hop: Hop, choices: &[Choice]) -> String {
-    let mut reasons: Vec<String> = Vec::new();
-    for choice in choices {
-        for over in &choice.passed_over {
-            let reason = format!("{}: {}", over.hook, over.why);
-            if !reasons.contains(&reason) {
-                reasons.push(reason);
-            }
+    // Each reason once, with the hooks that it is for.
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for over in choices.iter().flat_map(|choice| &choice.passed_over) {
+        match reasons.iter_mut().find(|(why, _)| *why == over.why) {
+            None => reasons.push((&over.why, vec![&over.hook])),
+            Some((_, hooks)) if hooks.contains(&over.hook.as_str()) => {}
+            Some((_, hooks)) => hooks.push(&over.hook),
         }
     }
-    match reasons.is_empty() {
-        true => no_case(hop).to_owned(),
-        false => reasons.join("; "),
+    if reasons.is_empty() {
+        return no_case(hop).to_owned();
     }
+    let told = |(why, hooks): &(&str, Vec<&str>)| format!("{}: {why}", hooks.join(", "));
+    reasons.iter().map(told).collect::<Vec<_>>().join("; ")
 }
 
 /// Why nothing was tried for a hop: no traced VM's frames pass it, or nothing can see it.

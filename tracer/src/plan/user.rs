@@ -94,6 +94,9 @@ pub fn resolve(definitions: &[Definition], facts: &Facts) -> Result<Resolved> {
 /// # Errors
 /// Why none does, with the remedy.
 pub fn judge(definition: &Definition, facts: &Facts) -> Result<(UserHop, Option<String>), String> {
+    if let Some(why) = &facts.no_reading {
+        return Err(why.clone());
+    }
     if let Some(why) = &facts.no_kprobes {
         return Err(format!(
             "{why}: boot one with CONFIG_KPROBES and CONFIG_KPROBE_EVENTS, as those of all current distributions"

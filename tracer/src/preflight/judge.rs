@@ -84,11 +84,15 @@ fn kernel(release: &str) -> Check {
 }
 
 fn btf(error: Option<&str>, has_file: bool) -> Check {
-    let found = error.map_or_else(|| VMLINUX.to_owned(), |error| format!("{VMLINUX}: {error}"));
+    let found = match error {
+        _ if has_file => "the file that --btf names".to_owned(),
+        None => VMLINUX.to_owned(),
+        Some(error) => format!("{VMLINUX}: {error}"),
+    };
     let why = "the kernel's type information (BTF) says where its structures keep what the programs read";
     let remedy = "boot a kernel with CONFIG_DEBUG_INFO_BTF, as all current distributions' are, or name a file with \
                   this kernel's BTF by --btf";
-    check("BTF", !has_file, Some(error.is_none()), found, why, remedy)
+    check("BTF", true, Some(has_file || error.is_none()), found, why, remedy)
 }
 
 fn lockdown(modes: Option<&str>) -> Check {
