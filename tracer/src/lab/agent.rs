@@ -9,7 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read as _, Write as _},
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+        fd::{AsFd as _, AsRawFd as _},
         unix::fs::OpenOptionsExt as _,
     },
     path::PathBuf,
@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
+    fcntl::OFlag,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::{SigSet, Signal},
@@ -28,7 +28,7 @@ use nix::{
 
 use super::{
     layout,
-    session::Session,
+    session::{Session, set_flags},
     wire::{self, Decoder, Frame, Kind},
 };
 
@@ -190,11 +190,4 @@ fn own_sigio(port: &File) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     set_flags(port.as_fd(), OFlag::O_ASYNC)
-}
-
-/// Adds file status flags to a descriptor.
-pub(crate) fn set_flags(fd: BorrowedFd<'_>, flags: OFlag) -> io::Result<()> {
-    let old = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-    fcntl(fd, FcntlArg::F_SETFL(old | flags))?;
-    Ok(())
 }

@@ -11,13 +11,13 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 
 use super::{
+    accel::{Accel, AccelChoice},
     client::Client,
     interrupts::Interrupts,
     kernel::Kernel,
     layout::{Guest, Lab, RUN_DIR},
-    qemu::{self, Accel, Machine},
+    qemu::{self, Machine},
     state::{Process, State},
-    up::AccelChoice,
 };
 
 /// How long a guest may take to start under emulation on a slow machine.

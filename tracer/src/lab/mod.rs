@@ -1,13 +1,14 @@
 //! The lab: a QEMU guest on a tap, a bridge, a NIC, a wire and a peer, in network namespaces of their own, so
 //! that nothing of it touches the machine's own network and several labs can stand side by side.
 //!
-//! The modules, from the name to the commands: `layout` (names and paths), `spec` (what can be chosen), `addresses`,
+//! The modules, from the name to the commands: `layout` (names and paths), `spec` and `accel` (what can be chosen), `addresses`,
 //! `state` (what is recorded), `lock`; `tools` (other programs), `netns`, `network` (links, switches, routing),
 //! `kernel`, `elf`, `initramfs` (what the guest boots from), `qemu`, `peer`; `wire` (protocol of the serial port), `agent` and `session` (its end in the
 //! guest), `client` (its end here), `interrupts`; `boot`; and one module for each subcommand.
 //!
 //! Not in here: measuring. The lab knows nothing of the tracer, and the tracer sees a lab as any other VM.
 
+mod accel;
 mod addresses;
 mod agent;
 mod boot;
@@ -38,11 +39,12 @@ use clap::Subcommand;
 use nix::unistd::geteuid;
 
 pub use self::{
+    accel::AccelChoice,
     down::DownArgs,
     exec::{ExecArgs, Place},
     spec::{Cable, Network},
     status::StatusArgs,
-    up::{AccelChoice, UpArgs},
+    up::UpArgs,
 };
 
 const DEFAULT_NAME: &str = "lab";

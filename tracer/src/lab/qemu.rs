@@ -11,11 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use serde::{Deserialize, Serialize};
 
 use super::{
+    accel::Accel,
     addresses,
     kernel::Kernel,
     layout::{self, GUEST_PORTS, Guest},
@@ -26,33 +25,6 @@ use super::{
 };
 
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
-
-/// What executes the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Accel {
-    /// The processor, through /dev/kvm
-    Kvm,
-    /// QEMU's emulation, which works everywhere and is slower
-    Tcg,
-}
-
-impl Accel {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
-
-    /// Five-level page tables are only slower to emulate.
-    fn cpu(self) -> &'static str {
-        match self {
-            Self::Kvm => "host",
-            Self::Tcg => "max,la57=off",
-        }
-    }
-}
 
 /// A guest to start.
 #[derive(Debug, Clone, Copy)]

@@ -2,9 +2,9 @@
 
 use std::{
     ffi::OsStr,
-    io::{ErrorKind, Read, Write as _},
+    io::{self, ErrorKind, Read, Write as _},
     os::{
-        fd::{AsFd, FromRawFd as _, OwnedFd},
+        fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::{
             ffi::OsStrExt as _,
             process::{CommandExt as _, ExitStatusExt as _},
@@ -14,16 +14,13 @@ use std::{
 };
 
 use nix::{
-    fcntl::OFlag,
+    fcntl::{FcntlArg, OFlag, fcntl},
     poll::{PollFd, PollFlags},
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
 
-use super::{
-    agent::set_flags,
-    wire::{self, Kind},
-};
+use super::wire::{self, Kind};
 
 /// A running command. Dropping it kills the command and all of its process group, unless it has ended.
 pub(crate) struct Session {
@@ -62,7 +59,7 @@ impl Session {
         }
     }
 
-    fn spawn(id: u64, program: &OsStr, arguments: &[&OsStr]) -> std::io::Result<Self> {
+    fn spawn(id: u64, program: &OsStr, arguments: &[&OsStr]) -> io::Result<Self> {
         let mut command = Command::new(program);
         command.args(arguments).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -127,13 +124,13 @@ impl Session {
     }
 
     /// Takes input for the command; an empty piece is its end.
-    pub(crate) fn input(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn input(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.input_ended |= bytes.is_empty();
         self.pending.extend(bytes);
         self.feed()
     }
 
-    fn feed(&mut self) -> std::io::Result<()> {
+    fn feed(&mut self) -> io::Result<()> {
         while let Some(stdin) = self.stdin.as_mut().filter(|_| !self.pending.is_empty()) {
             match stdin.write(&self.pending) {
                 Ok(count) => drop(self.pending.drain(..count)),
@@ -162,7 +159,7 @@ impl Session {
     }
 
     /// Appends what the command has written since, and at its end how it ended.
-    pub(crate) fn collect(&mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
+    pub(crate) fn collect(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         self.feed()?;
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
@@ -191,7 +188,7 @@ impl Drop for Session {
 }
 
 /// Reads a pipe once, as a frame; an ended pipe is closed, so that it is not polled any more.
-fn read_some<R: Read>(pipe: &mut Option<R>, id: u64, kind: Kind, out: &mut Vec<u8>) -> std::io::Result<()> {
+fn read_some<R: Read>(pipe: &mut Option<R>, id: u64, kind: Kind, out: &mut Vec<u8>) -> io::Result<()> {
     let mut buffer = [0; wire::MAX_CONTENT];
     let Some(reader) = pipe else { return Ok(()) };
     match reader.read(&mut buffer) {
@@ -204,10 +201,17 @@ fn read_some<R: Read>(pipe: &mut Option<R>, id: u64, kind: Kind, out: &mut Vec<u
 }
 
 /// A descriptor for the child's process.
-fn pidfd(child: &Child) -> std::io::Result<OwnedFd> {
+fn pidfd(child: &Child) -> io::Result<OwnedFd> {
     // SAFETY: the system call takes two integers and returns a descriptor that nobody else owns.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, child.id() as libc::pid_t, 0);
         if fd < 0 { Err(std::io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd as i32)) }
     }
+}
+
+/// Adds file status flags to a descriptor.
+pub(crate) fn set_flags(fd: BorrowedFd<'_>, flags: OFlag) -> io::Result<()> {
+    let old = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(old | flags))?;
+    Ok(())
 }

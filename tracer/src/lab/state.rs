@@ -10,7 +10,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{layout::Lab, qemu::Accel, spec::Spec};
+use super::{accel::Accel, layout::Lab, spec::Spec};
 
 /// A process of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,11 +11,11 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    accel::Accel,
     addresses,
     client::Client,
     layout::{self, Guest, Lab, RUN_DIR},
     netns, network,
-    qemu::Accel,
     spec::{Cable, Network, Spec},
     state::{Process, State},
 };

@@ -12,28 +12,17 @@ use anyhow::bail;
 use clap::ValueEnum;
 
 use super::{
+    accel::{Accel, AccelChoice},
     addresses, boot, down, initramfs,
     interrupts::Interrupts,
     kernel::{self, Kernel},
     layout::{self, BRIDGE, LARGE_FILE, Lab, MAX_GUESTS, SMALL_FILE},
-    lock, network, peer,
-    qemu::{self, Accel},
+    lock, network, peer, qemu,
     spec::{Cable, Network, Spec},
     state::State,
     status,
     tools::{self, progress},
 };
-
-/// Which accelerator to take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AccelChoice {
-    /// KVM if a guest really starts under it, else emulation
-    Auto,
-    /// KVM or nothing
-    Kvm,
-    /// QEMU's emulation
-    Tcg,
-}
 
 /// What can be chosen for a lab.
 #[derive(Debug, Clone, clap::Args)]

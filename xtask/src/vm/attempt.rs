@@ -19,11 +19,23 @@ use super::{
     ports,
     process::{Vm, tail},
     qemu::Machine,
-    run::Ended,
 };
 
 /// How often it looks at the clock and for signals.
 const TICK_MS: u16 = 200;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The command ended with this exit code.
+    Command(u8),
+    /// It took longer than it may, and had come so far.
+    TimedOut(&'static str),
+    /// The command has written nothing for longer than it may: how far it had come, the end of the kernel's console.
+    Silent(&'static str, String),
+    /// This process was told to end by this signal.
+    Interrupted(i32),
+}
 
 /// A VM and what has come out of it.
 pub struct Attempt<'a> {

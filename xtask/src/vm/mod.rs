@@ -36,14 +36,15 @@ use crate::{
     shell::{note, say, seconds},
 };
 
-use self::{cache::Cached, emulator::Emulator};
 pub use self::{
+    attempt::Ended,
     fetch::ensure as fetch_kernel,
     kernels::{KERNELS, Kernel},
     nics::Nic,
     qemu::Hardware,
-    run::{Ended, Run},
+    run::Run,
 };
+use self::{cache::Cached, emulator::Emulator};
 
 /// Exit code of a run that took longer than it may, as that of `timeout`
 const TIMED_OUT: u8 = 124;

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use crate::{interrupt, shell::note};
 
 use super::{
-    attempt::Attempt,
+    attempt::{Attempt, Ended},
     emulator::Emulator,
     fetch,
     files::Files,
@@ -47,19 +47,6 @@ pub struct Run {
     pub out: Option<PathBuf>,
     /// The command.
     pub command: Vec<OsString>,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
-    /// The command ended with this exit code.
-    Command(u8),
-    /// It took longer than it may, and had come so far.
-    TimedOut(&'static str),
-    /// The command has written nothing for longer than it may: how far it had come, the end of the kernel's console.
-    Silent(&'static str, String),
-    /// This process was told to end by this signal.
-    Interrupted(i32),
 }
 
 impl Run {
