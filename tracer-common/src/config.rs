@@ -114,8 +114,8 @@ pub const ANY_VCPU: u16 = u16::MAX;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UserHop {
-    /// Offset in `pt_regs` of the register that holds the argument, bytes.
-    pub register: u32,
+    /// Offset in `pt_regs` of the register that holds the argument, bytes, and 1 more: 0 is a hop that is not defined.
+    pub register_after: u32,
     /// Not 0: the argument points to a pointer to the skb.
     pub indirect: u32,
 }

@@ -17,6 +17,10 @@ const INWARD: &[Hop] =
 const BETWEEN: &[Hop] =
     &[Hop::TapWrite, Hop::TapRx, Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd];
 
+/// Hops at the guest that a frame goes to.
+const IN_OF_GUEST: &[Hop] =
+    &[Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd, Hop::VmmIrq, Hop::VcpuEnter];
+
 /// A drop's place and reason: last hop before it, slot of the device, reason code, code address.
 pub type DropKey = (Hop, Option<u8>, u32, u64);
 
@@ -37,8 +41,16 @@ pub struct LossBook {
     pub drops: BTreeMap<DropKey, u64>,
     /// Counts of passages.
     pub passages: Passages,
-    served: PerHop<bool>,
-    behind: BTreeMap<u8, Between>,
+    taps: BTreeMap<u8, TapFacts>,
+}
+
+/// What is known of a tap.
+#[derive(Clone, Debug, Default)]
+pub struct TapFacts {
+    /// What lies between it and the NIC.
+    pub behind: Option<Between>,
+    /// Hops that have a hook for its frames.
+    pub served: PerHop<bool>,
 }
 
 /// What lies between a tap and the NIC.
@@ -55,13 +67,9 @@ const SWITCHED: &[Hop] = &[Hop::BridgeIn, Hop::BridgeOut];
 const ROUTED: &[Hop] = &[Hop::IpIn, Hop::IpOut];
 
 impl LossBook {
-    /// A book for a recording in which the hops of `served` have a hook, and taps, by slot, have this behind them.
-    pub fn new(served: &[Hop], behind: BTreeMap<u8, Between>) -> LossBook {
-        let mut book = LossBook { behind, ..LossBook::default() };
-        for hop in served {
-            book.served[*hop as usize] = true;
-        }
-        book
+    /// A book for a recording with these taps, by slot.
+    pub fn new(taps: BTreeMap<u8, TapFacts>) -> LossBook {
+        LossBook { taps, ..LossBook::default() }
     }
 
     /// Enters a passage.
@@ -128,7 +136,7 @@ impl LossBook {
     /// Frames that were moved without anybody being told to: the VMM looked by itself, or the guest did.
     fn untold(&mut self, passage: &Passage) {
         let passed = |hop: Hop| passage.time_at(hop).is_some();
-        let told = |hop: Hop| !self.served[hop as usize] || passed(hop);
+        let told = |hop: Hop| !self.serves(passage, hop) || passed(hop);
         let polled = passed(Hop::TapWrite) && !told(Hop::VmmKick);
         let unannounced = passage.end == End::Done && passed(Hop::VmmReadEnd) && !told(Hop::VmmIrq);
         self.passages.polled += u64::from(polled && !passage.branch);
@@ -150,22 +158,35 @@ impl LossBook {
         let done = passage.end == End::Done;
         let last = passage.stage();
         let network = self.network(passage);
-        for &hop in way.iter().chain(network).filter(|hop| self.served[**hop as usize]) {
-            if hop.stage() <= last || done {
+        for &hop in way.iter().chain(network) {
+            if self.serves(passage, hop) && (hop.stage() <= last || done) {
                 self.expected[hop as usize] += 1;
                 self.found[hop as usize] += u64::from(passage.time_at(hop).is_some());
             }
         }
-        if self.served[Hop::VcpuEnter as usize] && passage.time_at(Hop::VmmIrq).is_some() {
+        if self.serves(passage, Hop::VcpuEnter) && passage.time_at(Hop::VmmIrq).is_some() {
             self.expected[Hop::VcpuEnter as usize] += 1;
             self.found[Hop::VcpuEnter as usize] += u64::from(passage.time_at(Hop::VcpuEnter).is_some());
         }
     }
 
+    /// Whether a hop has a hook for the frames of the passage's guest: of two guests, of the one that the hop is with.
+    fn serves(&self, passage: &Passage, hop: Hop) -> bool {
+        let tap = |side: Side| match side {
+            Side::Guest(slot) => self.taps.get(&slot),
+            Side::Wire(_) | Side::Host => None,
+        };
+        let tap = match IN_OF_GUEST.contains(&hop) {
+            true => tap(passage.to),
+            false => tap(passage.from).or_else(|| tap(passage.to)),
+        };
+        tap.is_some_and(|tap| tap.served[hop as usize])
+    }
+
     /// Hops of the virtual network that a passage must have gone by.
     fn network(&self, passage: &Passage) -> &'static [Hop] {
         let behind = |side: Side| match side {
-            Side::Guest(slot) => self.behind.get(&slot).copied(),
+            Side::Guest(slot) => self.taps.get(&slot)?.behind,
             Side::Wire(_) | Side::Host => None,
         };
         match (behind(passage.from), behind(passage.to)) {

@@ -151,6 +151,13 @@ pub enum Warning {
         /// Why the first of them is not served.
         reason: String,
     },
+    /// Frames were moved without a word, and at the hop where the word is given nothing was ever seen.
+    Unheard {
+        /// `vmm.kick` or `vmm.irq`.
+        hop: &'static str,
+        /// How many.
+        frames: u64,
+    },
 }
 
 /// The warnings of a report, the gravest first. Those that it holds already are not looked at.
@@ -202,6 +209,12 @@ fn hops(report: &Report, found: &mut Vec<Warning>) {
     }
     for row in report.segments.iter().filter(|row| row.negative > 0) {
         found.push(Warning::Negative { from: row.from.clone(), to: row.to.clone(), count: row.negative });
+    }
+    for (hop, frames) in [("vmm.kick", report.passages.polled), ("vmm.irq", report.passages.unannounced)] {
+        let silent = |row: &HopRow| row.hop == hop && row.seen == 0 && row.unserved.is_none();
+        if frames > 0 && report.hops.iter().any(silent) {
+            found.push(Warning::Unheard { hop, frames });
+        }
     }
 }
 
@@ -306,6 +319,7 @@ impl Warning {
             Self::Costly { .. } => 14,
             Self::Unaccounted { .. } => 15,
             Self::Inseparable { .. } => 16,
+            Self::Unheard { .. } => 17,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod bill;
 mod order;
 mod rows;
+mod taps;
 
 use std::collections::BTreeMap;
 
@@ -17,11 +18,10 @@ use crate::{
         threads::Threads,
     },
     latency::LatencyBook,
-    loss::{Between, LossBook},
+    loss::LossBook,
     record::{Item, ReadError, RecordReader},
-    recording::{Counters, DeviceSlot, Header, Note},
+    recording::{Counters, Header, Note},
     report::{Report, WarningRow},
-    topology::{SwitchKind, Tap},
     warnings,
 };
 
@@ -61,7 +61,7 @@ pub fn analyse_each(
     let header = reader.header().clone();
     let served = served_hops(&header);
     let mut correlator = correlator_for(&header, &served);
-    let mut books = Books::new(&served, &header);
+    let mut books = Books::new(&header);
     for item in reader.by_ref() {
         books.records += 1;
         match item? {
@@ -89,26 +89,6 @@ fn served_hops(header: &Header) -> Vec<Hop> {
     served.filter_map(|planned| header.hop(&planned.hop)).collect()
 }
 
-/// What is behind each tap, by its slot.
-fn behind_taps(header: &Header) -> BTreeMap<u8, Between> {
-    let taps = header.topology.vms.iter().flat_map(|vm| &vm.taps);
-    let behind = |tap: &Tap| {
-        let same = |slot: &&DeviceSlot| {
-            slot.device.netns == tap.device.netns && slot.device.ifindex == tap.device.ifindex
-        };
-        let slot = header.devices.iter().find(same)?.slot;
-        let switched = tap.switch.as_ref().map(|switch| switch.kind);
-        let between = match switched {
-            _ if tap.routed => Between::Route,
-            Some(SwitchKind::Bridge | SwitchKind::Ovs) => Between::Switch,
-            Some(SwitchKind::Route) => Between::Route,
-            Some(SwitchKind::Macvtap) | None => return None,
-        };
-        Some((slot, between))
-    };
-    taps.filter_map(behind).collect()
-}
-
 fn correlator_for(header: &Header, served: &[Hop]) -> Correlator {
     let slots: BTreeMap<(u32, u32), u8> =
         header.devices.iter().map(|entry| ((entry.device.netns, entry.device.ifindex), entry.slot)).collect();
@@ -122,10 +102,10 @@ fn correlator_for(header: &Header, served: &[Hop]) -> Correlator {
 }
 
 impl Books {
-    fn new(served: &[Hop], header: &Header) -> Books {
+    fn new(header: &Header) -> Books {
         Books {
             latency: LatencyBook::default(),
-            loss: LossBook::new(served, behind_taps(header)),
+            loss: LossBook::new(taps::facts(header)),
             exchanger: Exchanger::default(),
             counters: Counters::default(),
             bill: BillBook::default(),

@@ -65,8 +65,11 @@ fn is_unfiltered(hop: Hop) -> bool {
         Hop::VmmKick
             | Hop::VmmRunnable
             | Hop::VmmWake
+            | Hop::VmmIrq
+            | Hop::VcpuEnter
             | Hop::TapWrite
             | Hop::IpOut
+            | Hop::NicIrq
             | Hop::NicDone
             | Hop::VmmRead
             | Hop::VmmReadEnd
@@ -89,7 +92,7 @@ fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Co
     Some(HopRow {
         hop: planned.hop.clone(),
         hook: serving_hook(planned, hop, books),
-        unserved: planned.unserved.clone(),
+        unserved: planned.unserved.clone().or_else(|| (seen == 0).then(|| half_served(planned)).flatten()),
         seen: if !header.filter.is_empty() && is_unfiltered(hop) { matched } else { seen },
         matched,
         ambiguous: correlator.seen.ambiguous[at],
@@ -98,6 +101,13 @@ fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Co
         coverage: (expected > 0).then(|| loss.found[at] as f64 / expected as f64),
         rules: Rule::ALL.iter().map(rule).filter(|count| count.count > 0).collect(),
     })
+}
+
+/// Why nothing serves a hop in one case, where it is served in another.
+fn half_served(planned: &PlannedHop) -> Option<String> {
+    let choice = planned.choices.iter().find(|choice| choice.hooks.is_empty())?;
+    let reasons = choice.passed_over.iter().map(|over| format!("{}: {}", over.hook, over.why));
+    Some(format!("{}: {}", choice.case, reasons.collect::<Vec<_>>().join("; ")))
 }
 
 /// A hop of the user's that the host of the recording did not have.

@@ -25,6 +25,7 @@
 mod arriving;
 pub mod exchange;
 mod joining;
+mod kicks;
 mod leaving;
 mod open;
 mod order;

@@ -7,7 +7,10 @@ use rustc_hash::FxHashMap;
 use tracer_common::hop::{Hook, Hop};
 
 use crate::{
-    correlate::passage::{Rule, Stamp},
+    correlate::{
+        kicks::Kicks,
+        passage::{Rule, Stamp},
+    },
     decode::Event,
     topology::{self, ThreadRole, Topology},
 };
@@ -33,15 +36,6 @@ struct Thread {
     write: Option<Write>,
     /// Of a vhost worker: whether it says which queue it serves, and the kick that made it.
     queue_kick: Option<Option<Stamp>>,
-}
-
-/// Kicks of one VM that no frame has claimed.
-#[derive(Clone, Debug, Default)]
-struct Kicks {
-    /// The last one that was not for a vhost queue, or not yet known to be, with the vCPU's thread.
-    last: Option<(Stamp, u32)>,
-    /// By vhost queue: the first one since the worker last began on it.
-    by_queue: FxHashMap<u64, Stamp>,
 }
 
 /// A write to a tap, and what led to it.
@@ -154,7 +148,7 @@ impl Threads {
         match event.hop {
             Hop::VmmKick => {
                 let Some(vm) = self.vm_of_thread(event.tid) else { return };
-                self.kicks[vm].last = Some((stamp, event.tid));
+                self.kicks[vm].ring(event.digest, stamp, event.tid);
                 self.threads.entry(event.tid).or_default().kick = Some(stamp);
             }
             Hop::VhostNotify => {
@@ -188,15 +182,13 @@ impl Threads {
     fn notify(&mut self, event: &Event) {
         let Some(thread) = self.threads.get_mut(&event.tid) else { return };
         let (Some(vm), Some(kick)) = (thread.vm, thread.kick.take()) else { return };
-        let kicks = &mut self.kicks[vm];
-        kicks.last.take_if(|(_, tid)| *tid == event.tid);
-        kicks.by_queue.entry(event.digest).or_insert(kick);
+        self.kicks[vm].reached(event.digest, kick, event.tid);
     }
 
     /// A vhost worker begins to take frames from a queue.
     fn transmit(&mut self, event: &Event) {
         let vm = self.vm_of_thread(event.tid);
-        let kick = vm.and_then(|vm| self.kicks[vm].by_queue.remove(&event.digest));
+        let kick = vm.and_then(|vm| self.kicks[vm].begun(event.digest));
         let thread = self.threads.entry(event.tid).or_default();
         (thread.queue_kick, thread.write) = (Some(kick), None);
     }
@@ -208,11 +200,7 @@ impl Threads {
         let first = !std::mem::replace(&mut thread.moved_since_wake, true);
         let kick = match &mut thread.queue_kick {
             Some(kick) => kick.take(),
-            None => {
-                let kicks = thread.vm.and_then(|vm| self.kicks.get_mut(vm));
-                let last = kicks.and_then(|kicks| kicks.last.take_if(|(kick, _)| kick.time_ns <= time_ns));
-                last.map(|(kick, _)| kick)
-            }
+            None => thread.vm.and_then(|vm| self.kicks.get_mut(vm)).and_then(|kicks| kicks.claim(time_ns)),
         };
         // A kick that found the thread running already was not what woke it. One that has moved frames since it was told
         // to run, and only lost the CPU for a while, was not told again.

@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::bail;
-use clap::ValueEnum;
 
 use super::{
     accel::{Accel, AccelChoice},

@@ -16,9 +16,14 @@ fn passage(from: Side, to: Side, hops: &[Hop]) -> Passage {
     passage
 }
 
+fn tap(behind: Option<Between>, hops: &[Hop]) -> TapFacts {
+    let mut served = PerHop::default();
+    hops.iter().for_each(|hop| served[*hop as usize] = true);
+    TapFacts { behind, served }
+}
+
 fn book(behind: Option<Between>, passages: &[Passage]) -> LossBook {
-    let behind = behind.map(|between| (0, between)).into_iter().collect();
-    let mut book = LossBook::new(Hop::ALL, behind);
+    let mut book = LossBook::new(BTreeMap::from([(0, tap(behind, Hop::ALL))]));
     passages.iter().for_each(|passage| book.passage(passage));
     book
 }
@@ -38,7 +43,7 @@ fn what_was_written_without_a_kick_was_polled() {
     copy.branch = true;
     let unwritten = passage(GUEST, WIRE, &[Hop::TapRx]);
     assert_eq!(book(None, &[told, untold.clone(), copy, unwritten]).passages.polled, 1);
-    let mut unserved = LossBook::new(&[Hop::TapWrite], BTreeMap::new());
+    let mut unserved = LossBook::new(BTreeMap::from([(0, tap(None, &[Hop::TapWrite]))]));
     unserved.passage(&untold);
     assert_eq!(unserved.passages.polled, 0);
 }
@@ -81,4 +86,20 @@ fn what_did_not_get_that_far_is_expected_nowhere_beyond() {
     cut.end = End::Unfinished;
     let book = book(Some(Between::Switch), &[cut]);
     assert_eq!((coverage(&book, Hop::BridgeIn), coverage(&book, Hop::BridgeOut)), ((1, 1), (0, 0)));
+}
+
+#[test]
+fn each_guest_is_expected_at_the_hops_that_are_served_for_it() {
+    let kvm = tap(None, Hop::ALL);
+    let emulated = tap(None, &[Hop::TapRing, Hop::VmmReadEnd]);
+    let mut book = LossBook::new(BTreeMap::from([(0, kvm), (2, emulated)]));
+    let copied = |to| passage(WIRE, to, &[Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd]);
+    book.passage(&copied(Side::Guest(2)));
+    assert_eq!((book.passages.unannounced, coverage(&book, Hop::TapQueue)), (0, (0, 0)));
+    book.passage(&copied(GUEST));
+    assert_eq!((book.passages.unannounced, coverage(&book, Hop::TapQueue)), (1, (0, 1)));
+    let between = passage(GUEST, Side::Guest(2), &[Hop::TapRx, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd]);
+    book.passage(&between);
+    assert_eq!((book.passages.unannounced, coverage(&book, Hop::TapQueue)), (1, (0, 1)));
+    assert_eq!(coverage(&book, Hop::TapWrite), (0, 1));
 }

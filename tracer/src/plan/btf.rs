@@ -162,24 +162,31 @@ impl KernelBtf {
         self.parameters_of_tracepoint("kfree_skb", None).is_some_and(|types| types.len() >= 3)
     }
 
-    /// Names of `enum skb_drop_reason` by number, without their prefix; empty before v5.17.
+    /// Names of `enum skb_drop_reason` by number, without their prefix, and of Open vSwitch's own (v6.6); empty before
+    /// v5.17.
     pub fn drop_reasons(&self) -> BTreeMap<u32, String> {
-        let btf = &self.vmlinux;
-        let types = btf.resolve_types_by_name("skb_drop_reason").unwrap_or_default();
-        let Some(Type::Enum(reasons)) = types.into_iter().find(|found| matches!(found, Type::Enum(_))) else {
-            return BTreeMap::new();
-        };
-        let name = |member: &btf_rs::EnumMember| {
-            let name = btf.resolve_name(member).ok()?;
-            let short = name.trim_start_matches("SKB_DROP_REASON_").trim_start_matches("SKB_").to_owned();
-            Some((member.val(), short))
-        };
-        reasons.members.iter().filter_map(name).collect()
+        let mut reasons = members(&self.vmlinux, "skb_drop_reason");
+        if let Some(module) = self.of(Some("openvswitch")) {
+            reasons.extend(members(module.btf(), "ovs_drop_reason"));
+        }
+        let short =
+            |name: String| name.trim_start_matches("SKB_DROP_REASON_").trim_start_matches("SKB_").to_owned();
+        reasons.into_iter().map(|(number, name)| (number, short(name))).collect()
     }
 
     fn offset(&self, structure: &str, member: &str) -> Result<u32> {
         Ok(offset(&self.vmlinux, structure, member)? / 8)
     }
+}
+
+/// Names of an enum's members by number; empty where there is no such enum.
+fn members(btf: &Btf, name: &str) -> BTreeMap<u32, String> {
+    let types = btf.resolve_types_by_name(name).unwrap_or_default();
+    let Some(Type::Enum(found)) = types.into_iter().find(|found| matches!(found, Type::Enum(_))) else {
+        return BTreeMap::new();
+    };
+    let named = |member: &btf_rs::EnumMember| Some((member.val(), btf.resolve_name(member).ok()?));
+    found.members.iter().filter_map(named).collect()
 }
 
 /// BTF of vmlinux or of a module.

@@ -19,7 +19,7 @@ pub enum Case {
     Kvm,
     /// A guest's CPU is emulated.
     Emulated,
-    /// vhost serves a tap of a guest on KVM.
+    /// vhost serves a tap.
     VhostTap,
     /// A VMM serves a tap itself.
     VmmTap,
@@ -120,10 +120,11 @@ pub const CHAINS: &[Row] = &[
     row(Hop::TapRx,         Case::Macvtap,      &[&[Hook::NetDevQueue], &[Hook::RawNetDevQueue]]),
     row(Hop::BridgeIn,      Case::Bridge,       &[&[Hook::BrHandleFrame]]),
     row(Hop::BridgeIn,      Case::Ovs,          &[&[Hook::OvsVportReceive]]),
-    row(Hop::IpIn,          Case::Routed,       &[&[Hook::FentryIpForward, Hook::FentryIp6Forward],
-                                                  &[Hook::KprobeIpForward, Hook::KprobeIp6Forward]]),
-    row(Hop::IpOut,         Case::Routed,       &[&[Hook::FentryIpFinishOutput2, Hook::FentryIp6FinishOutput2],
-                                                  &[Hook::KprobeIpFinishOutput2, Hook::KprobeIp6FinishOutput2]]),
+    // IPv4 and IPv6: the latter may be a module, which fentry does not reach.
+    row(Hop::IpIn,          Case::Routed,       &[&[Hook::FentryIpForward], &[Hook::KprobeIpForward]]),
+    row(Hop::IpIn,          Case::Routed,       &[&[Hook::FentryIp6Forward], &[Hook::KprobeIp6Forward]]),
+    row(Hop::IpOut,         Case::Routed,       &[&[Hook::FentryIpFinishOutput2], &[Hook::KprobeIpFinishOutput2]]),
+    row(Hop::IpOut,         Case::Routed,       &[&[Hook::FentryIp6FinishOutput2], &[Hook::KprobeIp6FinishOutput2]]),
     row(Hop::BridgeOut,     Case::Bridge,       &[&[Hook::BrDevQueuePushXmit]]),
     row(Hop::BridgeOut,     Case::Ovs,          &[&[Hook::OvsVportSend]]),
     row(Hop::NicQueue,      Case::Any,          &[&[Hook::NetDevQueue], &[Hook::RawNetDevQueue]]),

@@ -53,10 +53,7 @@ impl Facts {
         self.cases.insert(Case::Any);
         for vm in vms {
             self.cases.insert(if vm.kvm { Case::Kvm } else { Case::Emulated });
-            let vhost = vm.threads.iter().any(|thread| thread.role == ThreadRole::Vhost);
-            for tap in &vm.taps {
-                self.cases.extend(cases_of_tap(tap, vhost));
-            }
+            self.cases.extend(vm.taps.iter().flat_map(|tap| cases_of(vm, tap)));
         }
         self
     }
@@ -145,14 +142,16 @@ fn matches(program: &Program, parameters: Option<&[String]>) -> Result<(), Strin
     }
 }
 
-fn cases_of_tap(tap: &Tap, vhost: bool) -> Vec<Case> {
+/// The cases that a VM's frames through a tap are.
+pub fn cases_of(vm: &Vm, tap: &Tap) -> Vec<Case> {
+    let mut cases = vec![Case::Any, if vm.kvm { Case::Kvm } else { Case::Emulated }];
     let macvtap = tap.device.kind == DeviceKind::Macvtap;
     // A VM may have devices of both kinds: the hooks of what it has not are silent.
-    let mut cases = match macvtap {
-        true => vec![Case::Macvtap, Case::VmmMacvtap],
-        false => vec![Case::Tap, Case::VmmTap],
-    };
-    if vhost {
+    cases.extend(match macvtap {
+        true => [Case::Macvtap, Case::VmmMacvtap],
+        false => [Case::Tap, Case::VmmTap],
+    });
+    if vm.threads.iter().any(|thread| thread.role == ThreadRole::Vhost) {
         cases.push(if macvtap { Case::VhostMacvtap } else { Case::VhostTap });
     }
     match tap.switch.as_ref().map(|switch| switch.kind) {

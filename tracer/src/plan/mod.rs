@@ -19,7 +19,7 @@ use tracer_common::hop::{Hook, Hop};
 
 pub use self::{
     chains::REPORTED_HOPS,
-    facts::{Facts, Function, Tracepoint},
+    facts::{Facts, Function, Tracepoint, cases_of},
     user::UserHop,
 };
 use crate::{
@@ -83,6 +83,9 @@ pub struct Plan {
     failed: BTreeMap<&'static str, String>,
 }
 
+/// What tells vhost's queues apart; no hops of their own.
+const VHOST_PAIR: [Hop; 2] = [Hop::VhostNotify, Hop::VhostTransmit];
+
 /// What serves a row of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Served {
@@ -109,15 +112,34 @@ impl Plan {
             failed: BTreeMap::new(),
         };
         plan.choose();
-        for &(hop, hook) in &wishes.hooks {
-            plan.grants(hop, hook)?;
-        }
+        plan.grants_all()?;
         Ok(plan)
+    }
+
+    /// Makes sure that the wished hooks serve their hops, also after some could not be attached.
+    ///
+    /// # Errors
+    /// One that does not.
+    pub fn grants_all(&self) -> Result<()> {
+        self.wished.iter().try_for_each(|&(hop, hook)| self.grants(hop, hook))
     }
 
     fn choose(&mut self) {
         let rows = CHAINS.iter().enumerate().filter(|(_, row)| self.facts.cases.contains(&row.case));
         self.rows = rows.map(|(index, row)| self.serve(index, row)).collect();
+        self.pair();
+    }
+
+    /// Which queue a kick is for, and which queue a worker takes frames from: one says nothing without the other.
+    fn pair(&mut self) {
+        for case in [Case::VhostTap, Case::VhostMacvtap] {
+            let of_pair = |served: &Served| {
+                CHAINS[served.row].case == case && VHOST_PAIR.contains(&CHAINS[served.row].hop)
+            };
+            if self.rows.iter().any(|served| of_pair(served) && served.hooks.is_empty()) {
+                self.rows.iter_mut().filter(|served| of_pair(served)).for_each(|served| served.hooks.clear());
+            }
+        }
     }
 
     fn serve(&self, index: usize, row: &Row) -> Served {
@@ -125,7 +147,12 @@ impl Plan {
         for link in self.links(row) {
             match self.takes(link[0]) {
                 Ok(()) => {
-                    served.hooks = link.iter().copied().filter(|hook| self.takes(*hook).is_ok()).collect();
+                    for &hook in link {
+                        match self.takes(hook) {
+                            Ok(()) => served.hooks.push(hook),
+                            Err(why) => served.passed_over.push((hook, why)),
+                        }
+                    }
                     break;
                 }
                 Err(why) => served.passed_over.push((link[0], why)),
@@ -158,6 +185,16 @@ impl Plan {
         let rows: Vec<_> = self.rows.iter().filter(|served| CHAINS[served.row].hop == hop).collect();
         if rows.iter().any(|served| served.hooks.contains(&hook)) {
             return Ok(());
+        }
+        let together = |other: Hook| {
+            rows.iter().any(|served| {
+                let chain = CHAINS[served.row].chain.concat();
+                chain.contains(&hook) && chain.contains(&other)
+            })
+        };
+        let rival = self.wished.iter().find(|(of, other)| *of == hop && *other != hook && together(*other));
+        if let Some((_, rival)) = rival {
+            bail!("--hook {}: it is either {} or {}", hop.name(), rival.name(), hook.name());
         }
         let refused = rows.iter().flat_map(|served| &served.passed_over).find(|(over, _)| *over == hook);
         if let Some((_, why)) = refused {
@@ -192,8 +229,9 @@ impl Plan {
 
     /// Hooks further down the chain that `hook` serves in, as far as this kernel takes them.
     pub fn others(&self, hop: Hop, case: Case, hook: Hook) -> Vec<Hook> {
-        let chain =
-            CHAINS.iter().find(|row| (row.hop, row.case) == (hop, case)).map_or(&[][..], |row| row.chain);
+        let holds = |row: &&Row| row.chain.iter().any(|link| link.contains(&hook));
+        let mut rows = CHAINS.iter().filter(|row| (row.hop, row.case) == (hop, case));
+        let chain = rows.find(holds).map_or(&[][..], |row| row.chain);
         let behind = chain.iter().skip_while(|link| !link.contains(&hook)).skip(1);
         behind.map(|link| link[0]).filter(|other| self.takes(*other).is_ok()).collect()
     }
@@ -262,8 +300,17 @@ impl Plan {
 
     fn planned(&self, hop: Hop) -> PlannedHop {
         let hooks = self.hooks(hop);
-        let choices: Vec<Choice> =
-            self.rows.iter().filter(|served| CHAINS[served.row].hop == hop).map(choice).collect();
+        let of = |hop: Hop| self.rows.iter().filter(move |served| CHAINS[served.row].hop == hop);
+        let mut choices: Vec<Choice> = of(hop).map(choice).collect();
+        if let (Hop::VmmKick, Some(first)) = (hop, choices.first_mut()) {
+            // The pair is no hop of its own: without it a kick's queue is not known.
+            let lost = VHOST_PAIR.into_iter().flat_map(of).flat_map(|served| choice(served).passed_over);
+            for over in lost {
+                if !first.passed_over.contains(&over) {
+                    first.passed_over.push(over);
+                }
+            }
+        }
         PlannedHop {
             hop: hop.name().to_owned(),
             unserved: hooks.is_empty().then(|| unserved::why(hop, &choices)),

@@ -42,7 +42,7 @@ fn what_fails_moves_the_plan_down_the_chain_and_says_so() {
     plan.fail(catalog::program(Hook::TunChrWriteIter).unwrap(), "no luck");
     assert!(plan.serves(Hop::TapWrite, Hook::SysEnter));
     plan.fail(catalog::program(Hook::FentryIpForward).unwrap(), "EPERM");
-    assert_eq!(plan.hooks(Hop::IpIn), [Hook::KprobeIpForward, Hook::KprobeIp6Forward]);
+    assert_eq!(plan.hooks(Hop::IpIn), [Hook::KprobeIpForward, Hook::FentryIp6Forward]);
     plan.fail(catalog::program(Hook::KvmMsiSetIrq).unwrap(), "no luck");
     plan.fail(catalog::program(Hook::IrqfdWakeup).unwrap(), "no luck");
     plan.fail(catalog::program(Hook::VhostAddUsedAndSignalN).unwrap(), "no vhost");
@@ -61,6 +61,36 @@ fn a_further_hook_of_a_link_is_left_out_where_it_is_missing() {
     facts.tracepoints.remove("kvm_apicv_accept_irq");
     let plan = plan(&facts);
     assert_eq!(plan.hooks(Hop::VcpuEnter), [Hook::KvmEntry, Hook::KvmExit, Hook::KvmApicAcceptIrq]);
+    let enter = plan.hops().into_iter().find(|hop| hop.hop == "vcpu.enter").unwrap();
+    assert_eq!(enter.choices[0].passed_over[0].hook, "raw_tp:kvm_apicv_accept_irq");
+}
+
+#[test]
+fn of_what_tells_vhosts_queues_apart_there_are_both_or_neither() {
+    let mut facts = facts(&[Case::Any, Case::Kvm, Case::Tap, Case::VmmTap, Case::VhostTap]);
+    assert!(plan(&facts).uses(Hook::VhostPollWakeup) && plan(&facts).uses(Hook::HandleTxKick));
+    facts.functions.remove("handle_tx_kick");
+    let plan = plan(&facts);
+    assert!(!plan.uses(Hook::VhostPollWakeup));
+    let kick = plan.hops().into_iter().find(|hop| hop.hop == "vmm.kick").unwrap();
+    assert_eq!(kick.choices[0].passed_over[0].hook, "kprobe:handle_tx_kick");
+}
+
+#[test]
+fn of_two_hooks_of_one_chain_one_can_be_wished_for() {
+    let facts = facts(&[Case::Any, Case::Kvm, Case::Tap, Case::VmmTap, Case::VhostTap]);
+    let wishes = |hooks: &[Hook]| Wishes {
+        hooks: hooks.iter().map(|hook| (Hop::TapWrite, *hook)).collect(),
+        ..Wishes::default()
+    };
+    let error = Plan::new(&facts, &wishes(&[Hook::TunChrWriteIter, Hook::SysEnter])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--hook tap.write: it is either kprobe:tun_chr_write_iter or raw_tp:sys_enter"
+    );
+    let mut plan = Plan::new(&facts, &wishes(&[Hook::TunSendmsg, Hook::SysEnter])).unwrap();
+    plan.fail(catalog::program(Hook::SysEnter).unwrap(), "EPERM");
+    assert!(plan.grants_all().unwrap_err().to_string().contains("raw_tp:sys_enter: EPERM"));
 }
 
 #[test]

@@ -95,6 +95,7 @@ impl Probe {
                 notes.push(format!("{} could not be attached: {why}", program.hook.name()));
                 plan.fail(program, &why);
             }
+            plan.grants_all()?;
             if plan.programs().is_empty() {
                 bail!("not one BPF program could be attached: {}", notes.join("; "));
             }
@@ -199,7 +200,7 @@ fn user_hops(setup: &Setup, plan: &Plan) -> Result<Vec<config::UserHop>> {
         let register = setup.arguments.get(hop.argument as usize);
         let register =
             *register.with_context(|| format!("hop {}: no argument {}", hop.name, hop.argument))?;
-        Ok(config::UserHop { register, indirect: hop.indirect.into() })
+        Ok(config::UserHop { register_after: register + 1, indirect: hop.indirect.into() })
     };
     plan.user_hops.iter().map(defined).collect()
 }

@@ -16,6 +16,7 @@ fn quiet() -> Report {
         hop.rules = vec![RuleCount { rule: "pointer".to_owned(), count: 1 }];
     }
     report.exchanges.groups[0].unanswered = 0;
+    report.passages.polled = 0;
     report
 }
 
@@ -121,6 +122,14 @@ fn each_figure_beyond_its_limit_gives_its_warning() {
                 it.layers[0].layer = "guest+vmm".to_owned();
             },
             "guest and vmm cannot be told apart where vmm.kick is missing",
+        ),
+        (|it| it.passages.polled = 3, "guests sent 3 frames and not one kick was seen"),
+        (
+            |it| {
+                it.passages.polled = 3;
+                it.hops[0].seen = 1;
+            },
+            "",
         ),
     ];
     for (change, expected) in cases {

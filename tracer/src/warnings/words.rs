@@ -102,6 +102,12 @@ impl Warning {
                 name(group),
                 if *share < 1.0 { ": the figures are those of the others" } else { "" }
             ),
+            _ => self.least(f),
+        }
+    }
+
+    fn least(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Costly { share } => write!(
                 f,
                 "measuring took {} of one CPU: on a busy host it slows down what it measures; record fewer \
@@ -128,6 +134,20 @@ impl Warning {
                  their neighbour; {}",
                 name(&hops.join(", ")),
                 name(reason)
+            ),
+            Self::Unheard { hop: "vmm.kick", frames } => write!(
+                f,
+                "guests sent {} and not one kick was seen: all were picked up by polling, or the guests' devices \
+                 have doorbells that KVM does not serve (ioeventfd=off, an emulated NIC); to see every write to a \
+                 device, record with --hook vmm.kick=raw_tp:kvm_mmio",
+                counted(*frames, "frame")
+            ),
+            Self::Unheard { hop, frames } => write!(
+                f,
+                "{} went into guests and not one {} was seen: the guests were polling, or their devices have line \
+                 interrupts (virtio-mmio, pci=nomsi); vmhop sees message-signalled ones only",
+                counted(*frames, "frame"),
+                name(hop)
             ),
             _ => Ok(()),
         }

@@ -112,7 +112,8 @@ fn run_and_tell(options: Options) -> u8 {
     let Options { kernel, hardware, timeout, out, command } = options;
     // A command may say nothing until its end.
     let run = Run { kernel, hardware, timeout, silence: Duration::MAX, out, command };
-    let ended = fetch_kernel(kernel).and_then(|_| {
+    // Ctrl-C ends what is fetched at once; from then on it ends the VM.
+    let ended = Emulator::ensure().and_then(|_| fetch_kernel(kernel)).and_then(|_| {
         interrupt::catch();
         run.perform(&mut io::stdout().lock(), &mut io::stderr().lock())
     });

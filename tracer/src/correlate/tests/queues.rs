@@ -188,3 +188,35 @@ fn a_write_without_a_device_is_its_threads() {
     assert_eq!(stamps(&passages, 1), [("vmm.kick", 100), ("tap.write", 160), ("tap.rx", 170)]);
     assert_eq!(stamps(&passages, 2), [("tap.rx", 190)]);
 }
+
+/// A VMM that moves the frames itself writes one after a kick of each queue.
+fn write(time_ns: u64, tid: u32) -> Event {
+    Event { hook: Hook::TunChrWriteIter, ..thread(time_ns, Hop::TapWrite, tid) }
+}
+
+#[test]
+fn of_two_queues_that_a_vmm_serves_neither_gets_the_others_kick() {
+    let apart = [kick(100, 11, A), write(110, 10), sent(115, 10, 1), kick(120, 13, B), write(130, 10)];
+    let at_once = [sent(135, 10, 2), kick(200, 11, A), kick(210, 13, B), write(220, 10), sent(225, 10, 3)];
+    let passages = on_kvm(&[&apart[..], &at_once, &[write(230, 10), sent(235, 10, 4)]].concat());
+    assert_eq!(stamps(&passages, 1)[0], ("vmm.kick", 100));
+    assert_eq!(stamps(&passages, 2)[0], ("vmm.kick", 120));
+    for content in [3, 4] {
+        assert_eq!(stamps(&passages, content)[0].0, "tap.write");
+    }
+}
+
+#[test]
+fn a_disks_doorbell_is_no_cause_of_frames_once_few_of_its_kicks_were_followed_by_one() {
+    let frame = |number: u64| {
+        let at = 1000 * number;
+        vec![kick(at, 11, A), write(at + 10, 10), sent(at + 15, 10, number), kick(at + 500, 13, DISK)]
+    };
+    let mut events: Vec<Event> = (1..=10).flat_map(frame).collect();
+    events.extend([write(10_600, 10), sent(10_610, 10, 11)]);
+    let passages = on_kvm(&events);
+    let firsts: Vec<_> = (1..=11).map(|content| stamps(&passages, content)[0].0).collect();
+    assert_eq!(firsts[1..4], ["tap.write"; 3], "it might have been the disk's");
+    assert_eq!(firsts[4..10], ["vmm.kick"; 6]);
+    assert_eq!(firsts[10], "tap.write", "picked up by polling");
+}
