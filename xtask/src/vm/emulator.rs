@@ -20,7 +20,7 @@ const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Older ones translate a processor's instructions before they watch the page for writes (8.1: "accel/tcg: Always lock
 /// pages before translation"). What another processor writes meanwhile is never executed. Kernels write instructions
-/// whenever a tracepoint is taken or left: one in five VMs of 6.1 hung in it, at a breakpoint that was there no more.
+/// whenever a tracepoint is taken or left: one in eight VMs of 6.1 hung in it, at a breakpoint that was there no more.
 const SOUND: [u32; 2] = [8, 1];
 
 /// Has 10.0, for the libraries of Debian 12.
