@@ -127,8 +127,13 @@ fn random_key() -> Result<[u64; 2]> {
 
 /// Wall clock and monotonic clock, ns, as close to one moment as userspace gets.
 fn clocks() -> Result<(u64, u64)> {
-    let monotonic = ClockId::CLOCK_MONOTONIC.now().context("failed to read CLOCK_MONOTONIC")?;
+    let monotonic_ns = monotonic_ns()?;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let monotonic_ns = monotonic.tv_sec() as u64 * 1_000_000_000 + monotonic.tv_nsec() as u64;
     Ok((wall.as_nanos() as u64, monotonic_ns))
+}
+
+/// `CLOCK_MONOTONIC`, which events are stamped by, ns.
+pub(super) fn monotonic_ns() -> Result<u64> {
+    let now = ClockId::CLOCK_MONOTONIC.now().context("failed to read CLOCK_MONOTONIC")?;
+    Ok(now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }

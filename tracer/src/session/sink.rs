@@ -10,7 +10,10 @@ use anyhow::{Context as _, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use tracer_common::hop::Hop;
 
-use super::{Progress, prepare::Prepared};
+use super::{
+    Progress,
+    prepare::{Prepared, monotonic_ns},
+};
 use crate::{
     bill::meter::BillMeter,
     config::RecordConfig,
@@ -146,10 +149,13 @@ impl Sink {
     pub(super) fn close(mut self, reason: &str, failed: bool) -> Result<()> {
         self.count()?;
         let Sink { probe, mut source, mut writer, meter, mut counters, dropped_at, .. } = self;
+        // As when they were attached: from the first one's end on, a frame shows only part of its way.
+        let detached_ns = monotonic_ns().unwrap_or(u64::MAX);
         // The programs' costs go with them, so they were read before; losses stay readable.
         drop(probe);
         let programs = counters.programs.clone();
         source.drain(usize::MAX, |record| match record {
+            Record::Event(event) if event.time_ns >= detached_ns => Ok(()),
             Record::Event(event) => writer.event(&event),
             Record::Flow(flow) => writer.note(&Note::Flow(flow)),
         })?;

@@ -9,7 +9,10 @@ failed=0
 threads() {
     echo "still there after $LIMIT s:"
     for task in /proc/[0-9]*/task/*; do
-        [ -s "${task%/task/*}/cmdline" ] && echo "$task $(cat "$task/comm" "$task/wchan" "$task/syscall" | tr '\n' ' ')"
+        # Threads of the kernel have no command line.
+        if [ -n "$(tr -d '\0' <"${task%/task/*}/cmdline")" ]; then
+            echo "$task $(cat "$task/comm" "$task/wchan" "$task/syscall" | tr '\n' ' ')"
+        fi
     done
     dmesg | tail -n 20
 }
@@ -20,7 +23,7 @@ limited() {
     watch=$!
     timeout --kill-after 10 $((LIMIT + 10)) "$@"
     code=$?
-    kill $watch
+    kill $watch 2>/dev/null
     return $code
 }
 
