@@ -62,6 +62,13 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Loads modules of the kernel; it may have them built in, or have no use for them.
+pub fn load_modules(names: &[&str]) {
+    for name in names {
+        let _ = Command::new("modprobe").arg(name).output();
+    }
+}
+
 /// A named network namespace.
 pub struct Netns {
     /// Its name under /run/netns.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::host::skip;
+use crate::host::{load_modules, skip};
 
 /// For trace-cmd to begin and to end, in an emulated VM on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -108,6 +108,7 @@ pub struct TraceCmd {
 impl TraceCmd {
     /// Starts it; it records when this returns.
     pub fn start(folder: &Path) -> TraceCmd {
+        load_modules(&["kvm", "vhost_net", "tun", "bridge", "macvtap"]);
         fs::write(KPROBES, "").unwrap();
         for (function, argument) in FUNCTIONS {
             let probe = format!("p:{GROUP}/{function} {function} {argument}");

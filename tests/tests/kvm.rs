@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
 #![expect(clippy::print_stderr, reason = "the figures are for whoever reads the log")]
 
-use std::{collections::BTreeMap, process::Command};
+use std::collections::BTreeMap;
 
 use tests::{
-    host::run,
+    host::{load_modules, run},
     lab::TestLab,
     recording::{Recordings, analyse, assert_additive},
     vmhop::Place,
@@ -170,9 +170,7 @@ fn summary(report: &Report) -> String {
 #[ignore = "attaches to whatever kernel runs: cargo xtask test kernels"]
 fn every_hop_is_served_and_every_program_attaches() {
     // vhost_net brings vhost, macvtap brings tap; a kernel may have them built in.
-    for module in ["kvm", "kvm-amd", "kvm-intel", "vhost_net", "tun", "bridge", "macvtap", "openvswitch"] {
-        let _ = Command::new("modprobe").arg(module).output();
-    }
+    load_modules(&["kvm", "kvm-amd", "kvm-intel", "vhost_net", "tun", "bridge", "macvtap", "openvswitch"]);
     let outcome = Place::new().run(&["doctor", "--json"]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let json = outcome.json();
@@ -196,9 +194,7 @@ fn every_hop_is_served_and_every_program_attaches() {
 #[test]
 #[ignore = "attaches to whatever kernel runs: cargo xtask test kernels"]
 fn every_hook_fires_that_the_self_test_can_exercise() {
-    for module in ["tun", "bridge", "veth", "macvtap"] {
-        let _ = Command::new("modprobe").arg(module).output();
-    }
+    load_modules(&["tun", "bridge", "veth", "macvtap"]);
     let outcome = Place::new().run(&["doctor", "--self-test", "--json", "--profile", "macvtap"]);
     let json = outcome.json();
     let rows = json["self_test"].as_array().unwrap();
