@@ -105,7 +105,9 @@ fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Co
 
 /// Why nothing serves a hop in one case, where it is served in another.
 fn half_served(planned: &PlannedHop) -> Option<String> {
-    let choice = planned.choices.iter().find(|choice| choice.hooks.is_empty())?;
+    let choices = || planned.choices.iter();
+    let served = |case: &str| choices().any(|choice| choice.case == case && !choice.hooks.is_empty());
+    let choice = choices().find(|choice| !served(&choice.case))?;
     let reasons = choice.passed_over.iter().map(|over| format!("{}: {}", over.hook, over.why));
     Some(format!("{}: {}", choice.case, reasons.collect::<Vec<_>>().join("; ")))
 }
@@ -325,5 +327,35 @@ fn cost(header: &Header, books: &Books, exchanges: u64) -> Cost {
         reader_share: share(counters.reader_cpu_ns),
         events_per_exchange: (exchanges > 0).then(|| books.events as f64 / exchanges as f64),
         programs_ns_per_passage: (passages > 0).then(|| programs_ns as f64 / passages as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::{Choice, PassedOver};
+
+    fn choice(case: &str, hooks: &[&str], passed_over: &[(&str, &str)]) -> Choice {
+        let over =
+            |(hook, why): &(&str, &str)| PassedOver { hook: (*hook).to_owned(), why: (*why).to_owned() };
+        Choice {
+            case: case.to_owned(),
+            hooks: hooks.iter().map(|hook| (*hook).to_owned()).collect(),
+            passed_over: passed_over.iter().map(over).collect(),
+        }
+    }
+
+    #[test]
+    fn a_case_that_is_served_in_part_is_served() {
+        let planned = |choices| PlannedHop { hop: String::new(), hooks: Vec::new(), unserved: None, choices };
+        let ipv4 = choice("routed", &["fentry:ip_forward"], &[]);
+        let ipv6 = choice("routed", &[], &[("kprobe:ip6_forward", "no such function")]);
+        assert_eq!(half_served(&planned(vec![ipv4, ipv6])), None);
+        let vmm = choice("tap served by the VMM", &["raw_tp:sys_enter"], &[]);
+        let vhost = choice("tap served by vhost", &[], &[("kprobe:tun_sendmsg", "no kprobes")]);
+        assert_eq!(
+            half_served(&planned(vec![vhost, vmm])).unwrap(),
+            "tap served by vhost: kprobe:tun_sendmsg: no kprobes"
+        );
     }
 }
