@@ -28,8 +28,8 @@ Show what this host can trace, hop by hop, and what is missing
 
 A hop is a point that a frame passes, such as tap.rx, where it enters the host's network stack. For each hop \
 doctor names the kernel hook that serves it, or says why none does and what would help. Each program is \
-loaded and attached for a moment, which traces nothing. The plan is for the VMs that run now; without one, for a VM on KVM behind \
-a NIC of hardware.
+loaded and attached for a moment, which traces nothing. The plan is for the VMs that run now; without one, for a \
+VM on KVM behind a NIC of hardware.
 
 With --hop and --profile it tells whether these hops can be served, and why not.
 

@@ -98,6 +98,12 @@ fn one_program_that_loads_is_enough_to_record() {
 }
 
 #[test]
+fn a_file_with_the_kernels_types_makes_up_for_the_kernels_own() {
+    let lacking = System { btf_error: Some("No such file".to_owned()), ..system() };
+    assert!(!checks(&lacking, true).iter().any(Check::prevents));
+}
+
+#[test]
 fn names_of_vms_are_shown_safely() {
     let names = ["a\u{1b}[31m".to_owned(), "b".to_owned()];
     assert_eq!(vms(Ok(&names)).found, "2: a\\u{1b}[31m, b");
