@@ -48,6 +48,7 @@ pub fn event() -> impl Strategy<Value = Event> {
             len,
             seq,
             ack,
+            stamps: seq,
             tid,
             cpu,
             device,
@@ -56,6 +57,8 @@ pub fn event() -> impl Strategy<Value = Event> {
             kind,
             tcp_flags,
             overhead,
+            gso_size: (len / 3) as u16,
+            tunnelled: ack % 5 == 0,
         }
     })
 }

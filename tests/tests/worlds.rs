@@ -45,6 +45,8 @@ fn recipe() -> impl Strategy<Value = Recipe> {
             bridge: seed % 2 == 0,
             vcpu,
             drops,
+            tap_cuts: seed % 3 == 0,
+            duplicates: seed % 5 * 10,
             lag_ns,
         })
 }
@@ -71,6 +73,8 @@ fn numbered(seed: u64) -> Recipe {
         xdp: [None, Some(Xdp::Native), Some(Xdp::Generic)][(seed / 2 % 3) as usize],
         bridge: seed % 4 < 2,
         vcpu: seed % 8 < 6,
+        tap_cuts: seed % 13 < 5,
+        duplicates: [0, 0, 20, 50][(seed / 5 % 4) as usize],
         drops: [0, 10, 50][(seed / 3 % 3) as usize],
         lag_ns: [0, 100_000, 4_000_000][(seed / 7 % 3) as usize],
     }
@@ -146,7 +150,8 @@ proptest! {
     ) {
         let limits = Limits { open, ..Limits::default() };
         let machine = if waits_for_vcpu { Machine::Kvm { vhost: true, queues: 2 } } else { Machine::Emulated };
-        let mut correlator = correlator(vms, machine, limits, Options { waits_for_vcpu, irqs: waits_for_vcpu, xdp });
+        let options = Options { waits_for_vcpu, irqs: waits_for_vcpu, xdp, segments_told: xdp };
+        let mut correlator = correlator(vms, machine, limits, options);
         let mut exchanger = Exchanger::default();
         let (mut passages, mut stamps) = (0, 0);
         for event in &events {

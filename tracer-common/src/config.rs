@@ -15,6 +15,10 @@ pub struct Offsets {
     pub skb_data_len: u32,
     /// `sk_buff.head`
     pub skb_head: u32,
+    /// `sk_buff.end`
+    pub skb_end: u32,
+    /// `skb_shared_info.gso_size`
+    pub shinfo_gso_size: u32,
     /// `sk_buff.data`
     pub skb_data: u32,
     /// `sk_buff.mac_header`
@@ -55,8 +59,8 @@ pub struct Settings {
     pub vhost_work_from_wait: u32,
     /// Offset of `kvm_vcpu.vcpu_id`; 0: not known, the thread's name tells.
     pub vcpu_id: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Not 0: the host may translate addresses, so that a frame's flow can be new at a later hop than its first.
+    pub translates: u32,
 }
 
 /// What a device is to the path of a traced VM: the upper half of a device map value.

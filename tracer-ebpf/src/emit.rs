@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
 };
 use tracer_common::{
-    event::{FlowRecord, HopEvent, NO_DEVICE},
+    event::{FlowRecord, HopEvent, NO_DEVICE, TUNNELLED, tells_thread},
     filter::MAX_CLAUSES,
     frame::{self, Bytes, Frame, Kind},
     hop::{Hook, Hop},
@@ -40,7 +40,7 @@ pub fn event(hop: Hop, hook: Hook, slot: u8) -> HopEvent {
     HopEvent {
         time_ns,
         skb: 0,
-        head: 0,
+        buffer: 0,
         digest: 0,
         flow: 0,
         len: 0,
@@ -65,10 +65,10 @@ pub fn thread_event(hop: Hop, hook: Hook, tid: u32) {
     submit(&event);
 }
 
-/// Reads the frame's headers into the event and sends it, unless the filter rejects the frame. `birth` says
-/// that the frame is new here, so that its flow may be new too.
+/// Reads the frame's headers into the event and sends it, unless the filter rejects the frame. `introduces` says
+/// that its flow may be new here.
 #[inline(always)]
-pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, birth: bool) {
+pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, introduces: bool) {
     let key = globals::key();
     let frame = frame::parse(bytes, ethertype, event.len, &key);
     if !passes(&frame) {
@@ -81,11 +81,12 @@ pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, birt
     event.flow = frame.flow;
     event.seq = frame.seq;
     event.ack = frame.ack;
-    event.kind = frame.kind as u8;
+    event.kind = frame.kind as u8 | if frame.tunnelled { TUNNELLED } else { 0 };
+    event.tid = if tells_thread(event.hop) { current_thread() } else { frame.stamps };
     event.tcp_flags = frame.tcp_flags;
     event.overhead = frame.overhead;
     submit(&event);
-    if birth {
+    if introduces {
         introduce(&frame);
     }
 }

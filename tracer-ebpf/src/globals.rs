@@ -14,6 +14,8 @@ static OFFSETS: Offsets = Offsets {
     skb_len: 0,
     skb_data_len: 0,
     skb_head: 0,
+    skb_end: 0,
+    shinfo_gso_size: 0,
     skb_data: 0,
     skb_mac_header: 0,
     skb_protocol: 0,
@@ -35,7 +37,7 @@ static SETTINGS: Settings = Settings {
     irq_accept: 0,
     vhost_work_from_wait: 0,
     vcpu_id: 0,
-    reserved: 0,
+    translates: 0,
 };
 
 #[unsafe(no_mangle)]
@@ -44,9 +46,9 @@ static EXIT_RECORD: ExitRecord = ExitRecord { reason: 0, isa: 0 };
 /// The loader asks for this symbol by its name, which must end in the version: it refuses any other object.
 #[used]
 #[unsafe(no_mangle)]
-static VMHOP_ABI_2: u32 = ABI_VERSION;
+static VMHOP_ABI_3: u32 = ABI_VERSION;
 
-const _: () = assert!(ABI_VERSION == 2, "rename VMHOP_ABI_2 here and in the loader");
+const _: () = assert!(ABI_VERSION == 3, "rename VMHOP_ABI_3 here and in the loader");
 
 macro_rules! offset_of_member {
     ($($name:ident),*) => { $(
@@ -63,6 +65,8 @@ offset_of_member!(
     skb_len,
     skb_data_len,
     skb_head,
+    skb_end,
+    shinfo_gso_size,
     skb_data,
     skb_mac_header,
     skb_protocol,
@@ -83,7 +87,16 @@ macro_rules! setting {
     )* };
 }
 
-setting!(filter_clauses, sys_write, sys_writev, sys_enter_writes, irq_accept, vhost_work_from_wait, vcpu_id);
+setting!(
+    filter_clauses,
+    sys_write,
+    sys_writev,
+    sys_enter_writes,
+    irq_accept,
+    vhost_work_from_wait,
+    vcpu_id,
+    translates
+);
 
 /// Whether `kfree_skb` has a third argument here. Reading one that is not there is refused at load time;
 /// behind this constant the read is dead code.

@@ -3,9 +3,16 @@
 use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use tracer_common::frame::{Bytes, ETHERNET_HEADER, WINDOW_BYTES, WINDOW_WORDS, Window};
+use tracer_common::{
+    event::pack_buffer,
+    frame::{Bytes, ETHERNET_HEADER, WINDOW_BYTES, WINDOW_WORDS, Window},
+};
 
 use crate::globals;
+
+/// A super-frame is longer: it holds at least two segments, and the least that a host must take in is 576 bytes (RFC 1122,
+/// 3.3.2), so that no stack sends smaller ones. Saves small frames a read.
+const LARGEST_LONE_FRAME: u32 = 576;
 
 /// How members of kernel structures are read.
 pub trait Access: Copy {
@@ -87,6 +94,18 @@ impl<A: Access> Skb<A> {
         unsafe { A::member(self.0, globals::skb_head()) }
     }
 
+    /// `skb_shared_info.gso_size`: of a super-frame the payload of one segment, bytes; else 0. On 64 bits `skb->end` is an
+    /// offset (`NET_SKBUFF_DATA_USES_OFFSET`, include/linux/skbuff.h).
+    #[inline(always)]
+    fn gso_size(self, head: u64, len: u32) -> u16 {
+        if len <= LARGEST_LONE_FRAME {
+            return 0;
+        }
+        // SAFETY: as above.
+        let end: u32 = unsafe { A::member(self.0, globals::skb_end()) };
+        probe(head + end as u64 + globals::shinfo_gso_size() as u64).unwrap_or(0)
+    }
+
     /// The frame that the skb carries, from its Ethernet header on.
     #[inline(always)]
     pub fn frame(self) -> SkbFrame {
@@ -102,7 +121,7 @@ impl<A: Access> Skb<A> {
             // `data` is behind the Ethernet header on the way in and at its start on the way out.
             let pulled = data.wrapping_sub(start) as u32;
             SkbFrame {
-                head,
+                buffer: pack_buffer(head, self.gso_size(head, len)),
                 len: len + pulled,
                 ethertype: u16::from_be(protocol),
                 memory: Memory { start, linear: len.wrapping_sub(paged) + pulled },
@@ -113,7 +132,8 @@ impl<A: Access> Skb<A> {
 
 /// Where a frame is and what the skb says of it.
 pub struct SkbFrame {
-    pub head: u64,
+    /// `HopEvent::buffer`.
+    pub buffer: u64,
     pub len: u32,
     pub ethertype: u16,
     pub memory: Memory,
@@ -180,6 +200,13 @@ impl Bytes for Memory {
         };
         let available = self.linear.saturating_sub(offset).min(WINDOW_BYTES as u32);
         Window { words, available: if failed != 0 { 0 } else { available } }
+    }
+
+    /// Mixes in a number of which the verifier knows nothing, and which is 0: the length, twice.
+    #[inline(always)]
+    fn forget(&self, value: u32) -> u32 {
+        let same = core::hint::black_box(self.linear);
+        value ^ same ^ self.linear
     }
 }
 

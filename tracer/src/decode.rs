@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracer_common::{
-    event::{FlowRecord, HopEvent, NO_DEVICE},
+    event::{FlowRecord, HopEvent, NO_DEVICE, TUNNELLED, tells_thread, unpack_buffer},
     frame::Kind,
     hop::{Hook, Hop},
 };
@@ -18,7 +18,7 @@ pub struct Event {
     pub time_ns: u64,
     /// Address of the `sk_buff`, 0 for none.
     pub skb: u64,
-    /// `skb->head`, 0 where not read.
+    /// Low bits of `skb->head`, 0 where not read.
     pub head: u64,
     /// Content digest; 0 where no header was read; for drops the code address.
     pub digest: u64,
@@ -26,10 +26,12 @@ pub struct Event {
     pub flow: u64,
     /// Bytes from the Ethernet header on.
     pub len: u32,
-    /// TCP or echo sequence number; for drops the reason code.
+    /// [`Frame::seq`](tracer_common::frame::Frame::seq); for drops the reason code.
     pub seq: u32,
-    /// TCP acknowledgement number; echo identifier.
+    /// [`Frame::ack`](tracer_common::frame::Frame::ack).
     pub ack: u32,
+    /// TCP's timestamps, [`Frame::stamps`](tracer_common::frame::Frame::stamps); 0 where not read.
+    pub stamps: u32,
     /// Thread, 0 where it does not matter.
     pub tid: u32,
     /// CPU.
@@ -46,9 +48,46 @@ pub struct Event {
     pub tcp_flags: u8,
     /// Bytes of `len` that are not layer 4 payload.
     pub overhead: u8,
+    /// Of a super-frame the payload of one segment, bytes; 0: it is none, or that was not read.
+    pub gso_size: u16,
+    /// Whether the headers are those of a frame in a tunnel.
+    pub tunnelled: bool,
 }
 
 impl Event {
+    /// An event of which nothing more is known, to be filled in.
+    pub const fn at(time_ns: u64, hop: Hop, hook: Hook) -> Event {
+        Event {
+            time_ns,
+            skb: 0,
+            head: 0,
+            digest: 0,
+            flow: 0,
+            len: 0,
+            seq: 0,
+            ack: 0,
+            stamps: 0,
+            tid: 0,
+            cpu: 0,
+            device: None,
+            hop,
+            hook,
+            kind: None,
+            tcp_flags: 0,
+            overhead: 0,
+            gso_size: 0,
+            tunnelled: false,
+        }
+    }
+
+    /// Frames on the wire that this one stands for.
+    pub fn wire_frames(&self) -> u32 {
+        match self.gso_size {
+            0 => 1,
+            size => self.payload().div_ceil(u32::from(size)).max(1),
+        }
+    }
+
     /// Bytes of layer 4 payload.
     pub fn payload(&self) -> u32 {
         self.len.saturating_sub(u32::from(self.overhead))
@@ -102,10 +141,39 @@ pub enum DecodeError {
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let mut fields = Fields(bytes);
     match bytes.len() {
-        n if n == size_of::<HopEvent>() => fields.event().map(Record::Event),
+        n if n == size_of::<HopEvent>() => typed(&fields.raw()).map(Record::Event),
         n if n == size_of::<FlowRecord>() => Ok(Record::Flow(fields.flow())),
         n => Err(DecodeError::Length(n)),
     }
+}
+
+/// A hop event with its fields unpacked.
+fn typed(raw: &HopEvent) -> Result<Event, DecodeError> {
+    let HopEvent { time_ns, skb, buffer, digest, flow, len, seq, ack, tid, .. } = *raw;
+    let HopEvent { cpu, device, hop, hook, kind, tcp_flags, overhead, .. } = *raw;
+    let (head, gso_size) = unpack_buffer(buffer);
+    let stamped = kind != 0 && !tells_thread(hop);
+    Ok(Event {
+        time_ns,
+        skb,
+        head,
+        digest,
+        flow,
+        len,
+        seq,
+        ack,
+        stamps: if stamped { tid } else { 0 },
+        tid: if stamped { 0 } else { tid },
+        cpu,
+        device: Some(device).filter(|&slot| slot != NO_DEVICE),
+        hop: Hop::from_code(hop).ok_or(DecodeError::Hop(hop))?,
+        hook: Hook::from_code(hook).ok_or(DecodeError::Hook(hook))?,
+        kind: Kind::from_code(kind & !TUNNELLED),
+        tcp_flags,
+        overhead,
+        gso_size,
+        tunnelled: kind & TUNNELLED != 0,
+    })
 }
 
 /// Reads integers in host byte order from the front; the lengths have been checked before.
@@ -139,11 +207,11 @@ impl Fields<'_> {
     }
 
     /// Fields in the order of [`HopEvent`]: struct expressions evaluate in the order written.
-    fn event(&mut self) -> Result<Event, DecodeError> {
-        Ok(Event {
+    fn raw(&mut self) -> HopEvent {
+        HopEvent {
             time_ns: self.u64(),
             skb: self.u64(),
-            head: self.u64(),
+            buffer: self.u64(),
             digest: self.u64(),
             flow: self.u64(),
             len: self.u32(),
@@ -151,19 +219,13 @@ impl Fields<'_> {
             ack: self.u32(),
             tid: self.u32(),
             cpu: self.u16(),
-            device: Some(self.u8()).filter(|&slot| slot != NO_DEVICE),
-            hop: {
-                let code = self.u8();
-                Hop::from_code(code).ok_or(DecodeError::Hop(code))?
-            },
-            hook: {
-                let code = self.u8();
-                Hook::from_code(code).ok_or(DecodeError::Hook(code))?
-            },
-            kind: Kind::from_code(self.u8()),
+            device: self.u8(),
+            hop: self.u8(),
+            hook: self.u8(),
+            kind: self.u8(),
             tcp_flags: self.u8(),
             overhead: self.u8(),
-        })
+        }
     }
 
     /// Fields in the order of [`FlowRecord`].

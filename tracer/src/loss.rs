@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tracer_common::hop::{Hook, Hop};
 
 use crate::{
-    correlate::{End, Parts, Passage, Rule, Side},
+    correlate::{Branch, End, Passage, Rule, Side, Stamp},
     per_hop::PerHop,
     report::Passages,
 };
@@ -20,6 +20,9 @@ const BETWEEN: &[Hop] =
 /// Hops at the guest that a frame goes to.
 const IN_OF_GUEST: &[Hop] =
     &[Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd, Hop::VmmIrq, Hop::VcpuEnter];
+
+/// Hops that end a way: behind the driver nothing keeps a frame from them.
+const ENDS: &[Hop] = &[Hop::NicDone, Hop::VmmRead, Hop::VmmReadEnd];
 
 /// A drop's place and reason: last hop before it, slot of the device, reason code, code address.
 pub type DropKey = (Hop, Option<u8>, u32, u64);
@@ -39,9 +42,46 @@ pub struct LossBook {
     pub hooks: BTreeMap<(u8, Hook), u64>,
     /// Frames that the kernel dropped.
     pub drops: BTreeMap<DropKey, u64>,
+    /// Passages of which no end was seen, by their last hop and what is known instead.
+    pub vanished: BTreeMap<(Hop, Vanished), u64>,
     /// Counts of passages.
     pub passages: Passages,
     taps: BTreeMap<u8, TapFacts>,
+}
+
+/// What is known of a frame whose end was not seen. None of these says that it was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Vanished {
+    /// Freed outside of the traced way, as what the host itself takes in.
+    Consumed,
+    /// It went on where no hook is, or the hook's event was lost.
+    Unseen,
+    /// The recording ended first.
+    Open,
+    /// The correlator had no room for it.
+    Evicted,
+}
+
+impl Vanished {
+    /// The words in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Vanished::Consumed => "freed elsewhere, as what the host takes in",
+            Vanished::Unseen => "went on unseen",
+            Vanished::Open => "on its way when the recording ended",
+            Vanished::Evicted => "given up, too many were open",
+        }
+    }
+
+    fn of(end: End) -> Option<Vanished> {
+        match end {
+            End::Consumed => Some(Vanished::Consumed),
+            End::Unfinished => Some(Vanished::Unseen),
+            End::Open => Some(Vanished::Open),
+            End::Evicted => Some(Vanished::Evicted),
+            End::Done | End::Dropped { .. } | End::Branched | End::Cut => None,
+        }
+    }
 }
 
 /// What is known of a tap.
@@ -82,14 +122,23 @@ impl LossBook {
             let key = (passage.last_hop(), device, reason, passage.dropped_at);
             *self.drops.entry(key).or_default() += 1;
         }
+        if let Some(vanished) = Vanished::of(passage.end) {
+            *self.vanished.entry((passage.last_hop(), vanished)).or_default() += 1;
+        }
     }
 
     fn count(&mut self, passage: &Passage) {
         let counts = &mut self.passages;
         counts.count += 1;
-        counts.bytes += u64::from(passage.len);
         counts.ambiguous += u64::from(passage.ambiguous);
-        counts.branches += u64::from(passage.branch);
+        match passage.branch {
+            None => {
+                counts.bytes += u64::from(passage.len);
+                counts.wire_frames += passage.wire_frames();
+            }
+            Some(Branch::Copy) => counts.branches += 1,
+            Some(Branch::Segment) => counts.segments += 1,
+        }
         match (passage.from, passage.to) {
             (Side::Guest(_), Side::Guest(_)) => counts.between_guests += 1,
             (Side::Guest(_), _) => counts.transmitted += 1,
@@ -97,40 +146,32 @@ impl LossBook {
             _ => counts.elsewhere += 1,
         }
         match passage.end {
-            End::Done => counts.complete += 1,
+            End::Done | End::Cut => counts.complete += 1,
             End::Dropped { .. } => counts.dropped += 1,
-            End::Branched | End::Consumed | End::Unfinished | End::Evicted => counts.unfinished += 1,
+            End::Branched | End::Consumed | End::Unfinished | End::Open | End::Evicted => {
+                counts.unfinished += 1;
+            }
         }
     }
 
+    /// Counts a passage's own stamps, and those of the frames that were merged into it.
     fn joined(&mut self, passage: &Passage) {
         if passage.stamps.len() < 2 {
             return;
         }
-        let shared = |stamp: &crate::correlate::Stamp| passage.branch && stamp.rule != Rule::Head;
-        let own = passage.stamps.iter().position(|stamp| stamp.rule == Rule::Head).unwrap_or_default();
-        for (index, stamp) in passage.stamps.iter().enumerate() {
-            if index < own && shared(stamp) {
-                continue;
-            }
-            self.matched[stamp.hop as usize] += 1;
-            *self.rules.entry((stamp.hop as u8, stamp.rule)).or_default() += 1;
-            *self.hooks.entry((stamp.hop as u8, stamp.hook)).or_default() += 1;
+        for stamp in &passage.stamps[passage.shared..] {
+            self.joined_by(stamp, stamp.rule);
         }
-        self.parts(&passage.parts);
+        for stamp in passage.merged.iter().flatten() {
+            let rule = if stamp.rule == Rule::Birth { Rule::Range } else { stamp.rule };
+            self.joined_by(stamp, rule);
+        }
     }
 
-    fn parts(&mut self, &Parts { arrived, sent, done }: &Parts) {
-        for (hop, rule, count) in [
-            (Hop::NicRx, Rule::Range, arrived),
-            (Hop::NicXmit, Rule::Range, sent),
-            (Hop::NicDone, Rule::Pointer, done),
-        ] {
-            if count > 0 {
-                self.matched[hop as usize] += count;
-                *self.rules.entry((hop as u8, rule)).or_default() += count;
-            }
-        }
+    fn joined_by(&mut self, stamp: &Stamp, rule: Rule) {
+        self.matched[stamp.hop as usize] += 1;
+        *self.rules.entry((stamp.hop as u8, rule)).or_default() += 1;
+        *self.hooks.entry((stamp.hop as u8, stamp.hook)).or_default() += 1;
     }
 
     /// Frames that were moved without anybody being told to: the VMM looked by itself, or the guest did.
@@ -139,7 +180,7 @@ impl LossBook {
         let told = |hop: Hop| !self.serves(passage, hop) || passed(hop);
         let polled = passed(Hop::TapWrite) && !told(Hop::VmmKick);
         let unannounced = passage.end == End::Done && passed(Hop::VmmReadEnd) && !told(Hop::VmmIrq);
-        self.passages.polled += u64::from(polled && !passage.branch);
+        self.passages.polled += u64::from(polled && passage.branch.is_none());
         self.passages.unannounced += u64::from(unannounced);
     }
 
@@ -152,21 +193,30 @@ impl LossBook {
             (Side::Wire(_), Side::Guest(_)) => INWARD,
             _ => return,
         };
-        if passage.branch {
+        if passage.branch == Some(Branch::Copy) {
             return;
         }
-        let done = passage.end == End::Done;
-        let last = passage.stage();
+        let own = passage.shared_stage()..;
         let network = self.network(passage);
         for &hop in way.iter().chain(network) {
-            if self.serves(passage, hop) && (hop.stage() <= last || done) {
+            let mine = passage.shared == 0 || (own.contains(&hop.stage()) && hop.stage() > own.start);
+            if mine && self.serves(passage, hop) && must_have_passed(passage, hop) {
                 self.expected[hop as usize] += 1;
                 self.found[hop as usize] += u64::from(passage.time_at(hop).is_some());
             }
         }
+        self.merged(passage);
         if self.serves(passage, Hop::VcpuEnter) && passage.time_at(Hop::VmmIrq).is_some() {
             self.expected[Hop::VcpuEnter as usize] += 1;
             self.found[Hop::VcpuEnter as usize] += u64::from(passage.time_at(Hop::VcpuEnter).is_some());
+        }
+    }
+
+    /// Frames that GRO has merged passed `nic.rx` each by itself.
+    fn merged(&mut self, passage: &Passage) {
+        if passage.grew && self.serves(passage, Hop::NicRx) {
+            self.expected[Hop::NicRx as usize] += passage.wire_frames().saturating_sub(1);
+            self.found[Hop::NicRx as usize] += passage.merged.len() as u64;
         }
     }
 
@@ -195,6 +245,19 @@ impl LossBook {
             (None, None) => &[],
         }
     }
+}
+
+/// Whether a frame that was seen where this passage was must have come by a hop: it was seen there or behind it, or it is
+/// over, and nothing could keep it from there.
+fn must_have_passed(passage: &Passage, hop: Hop) -> bool {
+    let seen_behind = hop.stage() <= passage.stage();
+    let over = match passage.end {
+        End::Done => true,
+        // A driver frees whatever it has taken, and a VMM copies what is in its ring, unless the kernel drops it.
+        End::Unfinished | End::Consumed => ENDS.contains(&hop) && passage.stage() >= Hop::NicXmit.stage(),
+        End::Dropped { .. } | End::Branched | End::Cut | End::Open | End::Evicted => false,
+    };
+    seen_behind || over
 }
 
 #[cfg(test)]

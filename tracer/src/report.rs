@@ -35,6 +35,15 @@ pub struct Report {
     pub exchanges: Exchanges,
     /// Frames' ways through the host.
     pub passages: Passages,
+    /// What came in and went out at each NIC.
+    #[serde(default)]
+    pub nics: Vec<NicRow>,
+    /// Whose frames these were: the flows with the most bytes.
+    #[serde(default)]
+    pub flows: Vec<FlowRow>,
+    /// Flows that are not in `flows`.
+    #[serde(default)]
+    pub flows_left_out: u64,
     /// Frames that died and events that were lost.
     pub losses: Losses,
     /// What each VM cost in CPU time; empty in recordings that do not say.
@@ -236,7 +245,43 @@ pub struct Passages {
     /// Copied into a guest without an interrupt: it wanted none, since it was looking already.
     #[serde(default)]
     pub unannounced: u64,
-    /// Bytes of all frames, Ethernet header included, super-frames as a whole.
+    /// Bytes of all frames, Ethernet header included, super-frames as a whole; branches not counted again.
+    pub bytes: u64,
+    /// Segments that super-frames were cut into by the kernel.
+    #[serde(default)]
+    pub segments: u64,
+    /// Frames on the wire that all of these are, super-frames by their segments; branches not counted again.
+    #[serde(default)]
+    pub wire_frames: u64,
+}
+
+/// What passed a NIC one way, counted at `nic.rx` or `nic.xmit`; with a filter, what passed the filter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicRow {
+    /// The device's name.
+    pub device: String,
+    /// `receive` or `transmit`.
+    pub way: String,
+    /// Frames as the host's side has them, super-frames as one: what the counters of a veth count.
+    pub frames: u64,
+    /// Their bytes, Ethernet header included, FCS not.
+    pub bytes: u64,
+    /// Frames on the wire, super-frames by their segments: what the counters of a NIC count.
+    pub wire_frames: u64,
+    /// Their bytes, the headers of each segment included.
+    pub wire_bytes: u64,
+}
+
+/// A flow, as it enters the host and, where that is another, as it leaves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRow {
+    /// `192.0.2.2:40000 > 192.0.2.3:80 tcp`; `?` where the addresses were not recorded.
+    pub flow: String,
+    /// The same behind the host's address translation.
+    pub translated: Option<String>,
+    /// Passages, branches not counted.
+    pub passages: u64,
+    /// Their bytes, super-frames as a whole.
     pub bytes: u64,
 }
 
@@ -257,6 +302,20 @@ pub struct Losses {
     pub evicted: u64,
     /// Frames that the kernel dropped.
     pub drops: Vec<Drop>,
+    /// Frames of which no end was seen. None of these is known to be lost.
+    #[serde(default)]
+    pub vanished: Vec<VanishedRow>,
+}
+
+/// Frames of which no end was seen, behind one hop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VanishedRow {
+    /// The last hop that saw them.
+    pub after: String,
+    /// What is known of them.
+    pub how: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// A count at a hop.

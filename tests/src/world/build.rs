@@ -40,6 +40,8 @@ pub(super) struct Builder {
     pub(super) kvm: super::kvm::Workers,
     /// By flow: when its last frame came over the wire, since wires keep the order of a flow.
     pub(super) arrived_ns: HashMap<u64, u64>,
+    /// By flow: when the segments of its last super-frame had been handed on, since queues keep their order.
+    pub(super) cut_ns: HashMap<u64, u64>,
     /// By CPU: until when it takes frames in.
     pub(super) polled_ns: [u64; 2],
     times: HashSet<u64>,
@@ -81,6 +83,7 @@ impl Builder {
             busy_ns: [0; 2],
             kvm: super::kvm::Workers::default(),
             arrived_ns: HashMap::new(),
+            cut_ns: HashMap::new(),
             polled_ns: [0; 2],
             times: HashSet::new(),
             skbs: Vec::new(),
@@ -109,9 +112,16 @@ impl Builder {
     }
 
     /// A new journey.
-    pub(super) fn journey(&mut self, content: Content, frame: usize, answers: Option<usize>) -> usize {
+    pub(super) fn journey(
+        &mut self,
+        content: Content,
+        way: (Place, Place),
+        frame: usize,
+        answers: Option<usize>,
+    ) -> usize {
         self.journeys.push(Journey {
             content,
+            way,
             frame,
             flooded: false,
             dropped: false,
@@ -191,6 +201,7 @@ impl Builder {
         (event.seq, event.ack, event.tcp_flags) = (content.seq, content.ack, content.flags);
         event.overhead = 54;
         event.len = content.payload + 54;
+        event.gso_size = if content.is_super_frame() { content.segment as u16 } else { 0 };
     }
 
     fn own(&mut self, time_ns: u64, owners: &[usize], told: bool) {
@@ -246,6 +257,12 @@ impl Builder {
         World {
             events: events.into_iter().map(|(_, event)| event).collect(),
             owners: self.owners,
+            hops: self.drafts.iter().map(|draft| (draft.event.time_ns, draft.event.hop)).collect(),
+            said: self
+                .drafts
+                .iter()
+                .map(|draft| (draft.event.time_ns, (draft.event.seq, draft.event.payload())))
+                .collect(),
             addresses: self.drafts.iter().map(|draft| (draft.event.time_ns, draft.event.skb)).collect(),
             journeys: self.journeys,
             troubled: self.troubled,
@@ -279,22 +296,5 @@ fn addresses(lives: &[Life], base: u64) -> Vec<u64> {
 }
 
 fn blank() -> Event {
-    Event {
-        time_ns: 0,
-        skb: 0,
-        head: 0,
-        digest: 0,
-        flow: 0,
-        len: 0,
-        seq: 0,
-        ack: 0,
-        tid: 0,
-        cpu: 0,
-        device: None,
-        hop: Hop::SkbFree,
-        hook: Hook::NetifReceiveSkb,
-        kind: None,
-        tcp_flags: 0,
-        overhead: 0,
-    }
+    Event::at(0, Hop::SkbFree, Hook::NetifReceiveSkb)
 }

@@ -147,11 +147,12 @@ impl Check<'_> {
     }
 
     fn passage(&mut self, passage: &Passage) {
-        let common = self.common(&passage.stamps);
+        let all: Vec<Stamp> = passage.stamps.iter().chain(passage.merged.iter().flatten()).copied().collect();
+        let common = self.common(&all);
         let in_order = passage.stamps.is_sorted_by_key(|stamp| stamp.time_ns);
         if !common.is_empty() && in_order {
             self.score.right += 1;
-            for stamp in &passage.stamps {
+            for stamp in &all {
                 self.journey_at.entry(stamp.time_ns).or_default().extend(&common);
             }
         } else if passage.ambiguous {
@@ -206,7 +207,7 @@ impl Check<'_> {
                     .iter()
                     .all(|owner| unseen(owner) || self.are_same_bytes(*owner, journeys[0]))
             }
-            Hop::NicXmit => {
+            Hop::NicXmit | Hop::TapRing => {
                 stamp.rule == Rule::Range
                     && self.owners(stamp).iter().all(|owner| self.are_same_bytes(*owner, journeys[0]))
             }
@@ -251,7 +252,13 @@ impl Check<'_> {
         let (question, answer) = exchange.stamps.split_at(exchange.turn);
         let in_order = exchange.stamps.is_sorted_by_key(|stamp| stamp.time_ns);
         let (asked, answered) = (self.common(question), self.common(answer));
-        let right = asked.iter().any(|asked| answered.iter().any(|answered| self.answers(*answered, *asked)));
+        let asks = question
+            .iter()
+            .rev()
+            .find_map(|stamp| self.world.said.get(&stamp.time_ns).filter(|_| tells(stamp.hop)));
+        let right = asked
+            .iter()
+            .any(|asked| answered.iter().any(|answered| self.answers(*answered, *asked, asks.copied())));
         if right && in_order {
             self.score.pairs_right += 1;
         } else if self.world.is_lossy() && self.excuses_pair(&asked, &answered) {
@@ -277,16 +284,15 @@ impl Check<'_> {
     }
 
     /// Whether a frame answers another, by the truth.
-    fn answers(&self, answer: usize, question: usize) -> bool {
+    fn answers(&self, answer: usize, question: usize, asks: Option<(u32, u32)>) -> bool {
         let (said, asked) = (&self.world.journeys[answer], &self.world.journeys[question]);
         if said.content.kind != Kind::Tcp {
             return said.answers == Some(asked.frame);
         }
         let is_ack = said.content.flow == asked.content.flow ^ 1 && said.began_ns > asked.began_ns;
-        let end = asked
-            .content
-            .seq
-            .wrapping_add(asked.content.payload + u32::from(asked.content.flags & 0x03 != 0));
+        // A segment of a super-frame asks for itself.
+        let (seq, payload) = asks.unwrap_or((asked.content.seq, asked.content.payload));
+        let end = seq.wrapping_add(payload + u32::from(asked.content.flags & 0x03 != 0));
         let earlier = |other: &super::Journey| {
             other.content.flow == said.content.flow
                 && other.content.ack >= end

@@ -48,6 +48,10 @@ pub struct Recipe {
     pub vcpu: bool,
     /// Of 1000 frames, how many are dropped.
     pub drops: u64,
+    /// Guests take no super-frames: the kernel cuts them at the tap.
+    pub tap_cuts: bool,
+    /// Of 1000 frames from the wire, how many come twice.
+    pub duplicates: u64,
     /// Longest time by which an event is delivered late, ns.
     pub lag_ns: u64,
 }
@@ -110,7 +114,7 @@ pub struct Content {
     pub flow: u64,
     /// Unique to the frame.
     pub digest: u64,
-    /// TCP or echo sequence number.
+    /// TCP or echo sequence number, or a datagram's identification.
     pub seq: u32,
     /// TCP acknowledgement number or echo identifier.
     pub ack: u32,
@@ -122,11 +126,33 @@ pub struct Content {
     pub segment: u32,
 }
 
+impl Content {
+    /// Whether it is more than one segment.
+    pub fn is_super_frame(&self) -> bool {
+        self.payload > self.segment
+    }
+
+    /// Its segments, in order. The first one of TCP says what the whole says; the others count on.
+    fn segments(&self) -> impl Iterator<Item = Content> {
+        let whole = *self;
+        (0..self.payload.div_ceil(self.segment)).map(move |index| {
+            let before = index * whole.segment;
+            let (seq, digest) = match whole.kind {
+                Kind::Udp => (whole.seq + index, whole.digest + 1 + u64::from(index)),
+                _ => (whole.seq.wrapping_add(before), whole.digest + u64::from(index)),
+            };
+            Content { seq, digest, payload: whole.segment.min(whole.payload - before), ..whole }
+        })
+    }
+}
+
 /// One copy of one frame on its way.
 #[derive(Clone, Debug)]
 pub struct Journey {
     /// What it says.
     pub content: Content,
+    /// Where it went, from where.
+    pub way: (Place, Place),
     /// Copies share a frame.
     pub frame: usize,
     /// Whether other journeys are copies of the same frame.
@@ -149,6 +175,10 @@ pub struct World {
     pub events: Vec<Event>,
     /// By time of the event: the journeys that it belongs to.
     pub owners: HashMap<u64, Vec<usize>>,
+    /// By time of the event: its hop.
+    pub hops: HashMap<u64, Hop>,
+    /// By time of an event that carries content: its sequence number and its bytes of payload.
+    pub said: HashMap<u64, (u32, u32)>,
     /// By time of the event: the address of its `sk_buff`, 0 for none.
     pub addresses: HashMap<u64, u64>,
     /// All of them.
@@ -187,7 +217,8 @@ impl World {
     /// A correlator for this world, as `analysis` would make it.
     pub fn correlator(&self, limits: Limits) -> Correlator {
         let Recipe { vms, machine, vcpu, xdp, .. } = self.recipe;
-        let options = Options { waits_for_vcpu: vcpu, irqs: vcpu && machine.is_kvm(), xdp: xdp.is_some() };
+        let irqs = vcpu && machine.is_kvm();
+        let options = Options { waits_for_vcpu: vcpu, irqs, xdp: xdp.is_some(), segments_told: true };
         correlator(vms, machine, limits, options)
     }
 

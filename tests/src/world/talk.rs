@@ -32,6 +32,8 @@ enum Subject {
     Tcp(Stream),
     /// One frame to all.
     Broadcast,
+    /// Datagrams in super-frames, one way, with the identification of the next.
+    Datagrams { id: u32, segment: u32 },
 }
 
 /// A stream of bytes in one direction.
@@ -65,8 +67,12 @@ impl Talk {
             answerer = Place::Guest(0);
         }
         let random = &mut builder.random;
-        let subject = match random.below(8) {
+        let subject = match random.below(9) {
             0 => Subject::Broadcast,
+            8 => Subject::Datagrams {
+                id: random.below(1 << 15) as u32,
+                segment: 200 + random.below(900) as u32,
+            },
             1..=2 => Subject::Udp,
             3..=4 => {
                 let flood = random.one_in(6) && asker != Place::Host && answerer != Place::Host;
@@ -87,6 +93,7 @@ impl Talk {
             Subject::Echo { id, seq, flood } => self.echo(builder, number, now_ns, (id, seq, flood)),
             Subject::Udp => self.udp(builder, number, now_ns),
             Subject::Tcp(stream) => self.tcp(builder, number, now_ns, stream, word),
+            Subject::Datagrams { id, segment } => self.datagrams(builder, number, now_ns, (id, segment)),
             Subject::Broadcast => {
                 let content = self.content(builder, Kind::Arp, false);
                 let to = if self.answerer == Place::Host { Place::Guest(0) } else { self.answerer };
@@ -156,6 +163,16 @@ impl Talk {
             next_ns = answered.delivered_ns.unwrap_or(next_ns.max(asked_ns + TIMEOUT_NS));
         }
         self.again(builder, number, next_ns);
+    }
+
+    fn datagrams(&mut self, builder: &mut Builder, number: usize, now_ns: u64, (id, segment): (u32, u32)) {
+        let count = 1 + builder.random.below(5) as u32;
+        let payload = segment * count - builder.random.below(u64::from(segment) / 2) as u32;
+        let content = self.content(builder, Kind::Udp, false);
+        let content = Content { seq: 0x1_0000 | id, ack: 0, payload, segment, ..content };
+        self.ask(builder, now_ns, content, false);
+        self.subject = Subject::Datagrams { id: id + count, segment };
+        self.again(builder, number, now_ns + 50_000);
     }
 
     /// Go-back-N: a burst, an acknowledgement for each frame or every other, all again after a timeout.

@@ -28,8 +28,26 @@ pub(super) struct Copy<'a> {
 }
 
 impl Builder {
-    /// Sends a frame from `from` to `to`; a flood's further copies go to all other ports.
+    /// Sends a frame from `from` to `to`; a flood's further copies go to all other ports. The wire may deliver it twice.
     pub(super) fn send(
+        &mut self,
+        at_ns: u64,
+        from: Place,
+        to: Place,
+        content: Content,
+        flood: bool,
+        answers: Option<usize>,
+    ) -> Sent {
+        let sent = self.send_once(at_ns, from, to, content, flood, answers);
+        let duplicates = self.recipe.duplicates;
+        if from == Place::Peer && self.random.below(1000) < duplicates {
+            self.troubled.insert(content.flow & !1);
+            self.send_once(at_ns + 2000, from, to, content, false, answers);
+        }
+        sent
+    }
+
+    fn send_once(
         &mut self,
         at_ns: u64,
         from: Place,
@@ -42,9 +60,9 @@ impl Builder {
         let frame = self.frames;
         let memory = self.allocate();
         let others = if flood { self.others(from, to) } else { Vec::new() };
-        let main = self.journey(content, frame, answers);
+        let main = self.journey(content, (from, to), frame, answers);
         let mut owners = vec![main];
-        owners.extend(others.iter().map(|_| self.journey(content, frame, answers)));
+        owners.extend(others.iter().map(|&other| self.journey(content, (from, other), frame, answers)));
         for &owner in &owners {
             self.journeys[owner].flooded = !others.is_empty();
         }
@@ -185,13 +203,28 @@ impl Builder {
             now_ns = self.thread(now_ns, Hop::NicIrq, 0, Some(NIC)) + 300;
             self.cpu_of_last(cpu_of(content));
         }
-        now_ns = self.first_sight(now_ns, Hop::NicRx, NIC, content, memory, owners);
+        now_ns = self.come_in(now_ns, content, memory, owners);
         self.polled_ns[cpu] = now_ns;
         self.arrived_ns.insert(content.flow, now_ns);
         now_ns += self.random.latency();
         let time_ns = self.frame(now_ns, Hop::NicStack, NIC, memory, content, owners);
         self.expect(time_ns, owners);
         time_ns
+    }
+
+    /// First sight of a frame from the wire: of a super-frame as a whole, as between virtual devices, or of each segment
+    /// that GRO then merges.
+    fn come_in(&mut self, at_ns: u64, content: &Content, memory: (usize, usize), owners: &[usize]) -> u64 {
+        if !content.is_super_frame() || self.recipe.xdp.is_some() || self.random.one_in(2) {
+            return self.first_sight(at_ns, Hop::NicRx, NIC, content, memory, owners);
+        }
+        let mut now_ns = at_ns;
+        for (index, part) in content.segments().enumerate() {
+            let memory = if index == 0 { memory } else { self.allocate() };
+            now_ns = self.frame(now_ns, Hop::NicRx, NIC, memory, &part, owners) + 50;
+            self.expect(now_ns - 50, owners);
+        }
+        now_ns
     }
 
     /// The hop at which a frame is born, with what an XDP program there sees of it: in the driver that comes
@@ -233,7 +266,7 @@ impl Builder {
         if self.drops() {
             return self.lose(now_ns, copy, NIC);
         }
-        if copy.content.payload > copy.content.segment {
+        if copy.content.is_super_frame() {
             return Some(self.segments(now_ns, copy));
         }
         let now_ns = self.stamp(now_ns, Hop::NicXmit, NIC, copy) + self.random.latency();
@@ -255,27 +288,22 @@ impl Builder {
     }
 
     fn segments(&mut self, at_ns: u64, copy: Copy<'_>) -> u64 {
-        let Copy { content, memory, journey } = copy;
-        let mut now_ns = self.frame(at_ns, Hop::SkbFree, NIC, memory, content, &[journey]) + 100;
-        let mut sent = 0;
-        while sent < content.payload {
-            let payload = (content.payload - sent).min(content.segment);
-            // The first has the super-frame's digest; the others count identifications of their own.
-            let digest = content.digest + u64::from(sent);
-            let part = Content { seq: content.seq.wrapping_add(sent), payload, digest, ..*content };
-            let memory = self.allocate();
-            let xmit_ns = self.frame(now_ns, Hop::NicXmit, NIC, memory, &part, &[journey]);
-            let done_ns = self.frame(xmit_ns + 400, Hop::SkbFree, NIC, memory, &part, &[journey]);
-            if sent == 0 {
-                self.expect(xmit_ns, &[journey]);
-            }
-            sent += payload;
-            if sent == content.payload {
-                self.expect(done_ns, &[journey]);
-            }
+        let mut now_ns = self.cut(at_ns, NIC, copy);
+        for part in copy.content.segments() {
+            let part = Copy { content: &part, memory: self.allocate(), journey: copy.journey };
+            let xmit_ns = self.stamp(now_ns, Hop::NicXmit, NIC, part);
+            let done_ns = self.stamp(xmit_ns + 400, Hop::SkbFree, NIC, part);
             now_ns = if self.random.one_in(2) { done_ns + 100 } else { xmit_ns + 100 };
         }
+        self.cut_ns.insert(copy.content.flow, now_ns);
         now_ns + 1000
+    }
+
+    /// A super-frame is cut up and freed, when those of its flow before it have gone.
+    fn cut(&mut self, at_ns: u64, device: u8, copy: Copy<'_>) -> u64 {
+        let before_ns = self.cut_ns.get(&copy.content.flow).copied().unwrap_or_default();
+        let at_ns = at_ns.max(before_ns + 100);
+        self.frame(at_ns, Hop::SkbFree, device, copy.memory, copy.content, &[copy.journey]) + 100
     }
 
     /// To a guest: the tap's qdisc and ring, the VMM's copy, the vCPU.
@@ -283,7 +311,24 @@ impl Builder {
         let tid = io_thread(vm);
         let at_ns = self.leave_bridge(at_ns, copy);
         let now_ns = self.stamp(at_ns, Hop::TapQueue, tap(vm), copy) + self.random.latency();
-        let ring_ns = self.stamp(now_ns, Hop::TapRing, tap(vm), copy);
+        if !(copy.content.is_super_frame() && self.recipe.tap_cuts) {
+            return self.enter_ring(now_ns, (vm, tid), copy);
+        }
+        let mut now_ns = self.cut(now_ns, tap(vm), copy);
+        let mut delivered_ns = Some(now_ns);
+        for part in copy.content.segments() {
+            let part = Copy { content: &part, memory: self.allocate(), journey: copy.journey };
+            let taken_ns = self.enter_ring(now_ns, (vm, tid), part);
+            now_ns = taken_ns.unwrap_or(now_ns).max(now_ns) + 100;
+            delivered_ns = delivered_ns.and(taken_ns);
+        }
+        self.cut_ns.insert(copy.content.flow, now_ns);
+        delivered_ns
+    }
+
+    /// Into the tap's ring, and out of it into the guest.
+    fn enter_ring(&mut self, at_ns: u64, (vm, tid): (usize, u32), copy: Copy<'_>) -> Option<u64> {
+        let ring_ns = self.stamp(at_ns, Hop::TapRing, tap(vm), copy);
         if self.drops() {
             return self.lose(ring_ns + 100, copy, tap(vm));
         }

@@ -65,10 +65,16 @@ pub struct Frame {
     pub src_port: u16,
     /// Destination port; ICMP echo identifier.
     pub dst_port: u16,
-    /// TCP sequence number; ICMP echo sequence number.
+    /// TCP sequence number; ICMP echo sequence number; of UDP over IPv4 the IP identification
+    /// and 0x10000, over IPv6 0.
     pub seq: u32,
-    /// TCP acknowledgement number; ICMP echo identifier.
+    /// TCP acknowledgement number; ICMP echo identifier; of UDP, keyed hashes of the first 2 (upper half) and of the
+    /// first 8 bytes of payload, by which many protocols' answers name their question; 0 with less than 8.
     pub ack: u32,
+    /// TCP's timestamp option (RFC 7323): the low halves of its value (upper half) and of its echo reply; 0 for none.
+    pub stamps: u32,
+    /// Whether it lies in a tunnel.
+    pub tunnelled: bool,
     /// TCP flags.
     pub tcp_flags: u8,
     /// Bytes of the frame that are not layer 4 payload, at most 255.

@@ -216,3 +216,135 @@ fn neighbour_solicitations_for_two_targets_of_one_prefix_are_two_frames() {
     };
     assert_ne!(digest(2), digest(3));
 }
+
+/// Headers of a tunnel: the outer IP's protocol, and what stands between that IP header and the inner frame.
+fn tunnels() -> Vec<(&'static str, u8, Vec<u8>, bool)> {
+    let udp = |port: u16, rest: &[u8]| {
+        let mut bytes = vec![0xc0, 0];
+        bytes.extend(port.to_be_bytes());
+        bytes.extend([0, 0, 0, 0]);
+        bytes.extend(rest);
+        bytes
+    };
+    vec![
+        ("vxlan", 17, udp(4789, &[8, 0, 0, 0, 0, 0, 7, 0]), true),
+        ("vxlan, linux", 17, udp(8472, &[0x88, 0, 0, 9, 0, 0, 7, 0]), true),
+        ("geneve", 17, udp(6081, &[0, 0, 0x65, 0x58, 0, 0, 7, 0]), true),
+        ("geneve with options", 17, udp(6081, &[2, 0, 0x65, 0x58, 0, 0, 7, 0, 1, 2, 3, 4, 5, 6, 7, 8]), true),
+        ("geneve with ip", 17, udp(6081, &[0, 0, 8, 0, 0, 0, 7, 0]), false),
+        ("gre", 47, vec![0, 0, 8, 0], false),
+        ("gre with key and checksum", 47, vec![0xa0, 0, 8, 0, 1, 2, 0, 0, 0, 0, 0, 5], false),
+        ("gretap", 47, vec![0, 0, 0x65, 0x58], true),
+        ("gretap with sequence", 47, vec![0x10, 0, 0x65, 0x58, 0, 0, 0, 1], true),
+        ("ipip", 4, Vec::new(), false),
+    ]
+}
+
+/// A frame of IPv4 inside a tunnel over IPv4, or over IPv6.
+fn wrapped(inner: &[u8], protocol: u8, between: &[u8], ethernet: bool, over_ipv6: bool) -> Vec<u8> {
+    let mut payload = between.to_vec();
+    payload.extend(&inner[if ethernet { 0 } else { 14 }..]);
+    if !over_ipv6 {
+        return ipv4(protocol, [203, 0, 113, 1], [203, 0, 113, 2], 77, 0x4000, &payload);
+    }
+    let mut bytes = vec![0x60, 0, 0, 0];
+    bytes.extend((payload.len() as u16 + 8).to_be_bytes());
+    // One destination option, as Linux sends it.
+    bytes.extend([60, 64]);
+    bytes.extend([3; 32]);
+    bytes.extend([protocol, 0, 4, 1, 4, 1, 1, 0]);
+    bytes.extend(payload);
+    frame(0x86dd, &bytes)
+}
+
+#[test]
+fn a_frame_in_a_tunnel_is_read_as_the_frame() {
+    let inner = ipv4(6, A, B, 5, 0x4000, &tcp(40000, 80, 1000, 2000, 0x18, 100));
+    let plain = parse_of(&inner);
+    assert!(!plain.tunnelled);
+    for (what, protocol, between, ethernet) in tunnels() {
+        for over_ipv6 in [false, true] {
+            let bytes = wrapped(&inner, protocol, &between, ethernet, over_ipv6);
+            let read = parse_of(&bytes);
+            assert!(read.tunnelled, "{what}");
+            let payload = bytes.len() - usize::from(read.overhead);
+            assert_eq!(payload, 100, "{what}, over IPv6: {over_ipv6}");
+            let as_plain = Frame { overhead: plain.overhead, tunnelled: false, ..read };
+            assert_eq!(as_plain, plain, "{what}, over IPv6: {over_ipv6}");
+        }
+    }
+}
+
+#[test]
+fn tunnels_and_tags_nest() {
+    let inner = ipv4(1, A, B, 5, 0, &echo(8, 1, 1));
+    let mut tagged = inner[..12].to_vec();
+    tagged.extend([0x81, 0, 0, 8]);
+    tagged.extend(&inner[12..]);
+    let [vxlan, .., ipip] = &tunnels()[..] else { panic!("no tunnels") };
+    let once = wrapped(&tagged, vxlan.1, &vxlan.2, true, false);
+    let twice = wrapped(&once, ipip.1, &ipip.2, false, true);
+    let (plain, nested) = (parse_of(&inner), parse_of(&twice));
+    assert_eq!((plain.digest, plain.flow, plain.seq), (nested.digest, nested.flow, nested.seq));
+}
+
+#[test]
+fn what_only_looks_like_a_tunnel_is_none() {
+    let datagram = |port: u16, first: u8| {
+        let mut bytes = vec![0xc0, 0];
+        bytes.extend(port.to_be_bytes());
+        bytes.extend([0, 40, 0, 0, first]);
+        bytes.extend([0; 31]);
+        parse_of(&ipv4(17, A, B, 5, 0, &bytes))
+    };
+    for (port, first) in [(4789, 0x0c), (6081, 0x40), (4790, 8)] {
+        let read = datagram(port, first);
+        assert_eq!((read.kind, read.dst_port, read.tunnelled), (Kind::Udp, port, false));
+    }
+    let fragment = parse_of(&ipv4(4, A, B, 5, 0x2000, &ipv4(1, A, B, 5, 0, &echo(8, 1, 1))[14..]));
+    assert_eq!((fragment.kind, fragment.tunnelled), (Kind::Fragment, false));
+}
+
+#[test]
+fn an_icmp_error_is_the_same_behind_a_nat() {
+    let about = ipv4(17, A, B, 5, 0x4000, &[1, 2, 3, 4, 0, 8, 9, 9]);
+    let error = |about: &[u8]| {
+        let mut icmp = vec![3, 3, 0, 0, 0, 0, 0, 0];
+        icmp.extend(&about[14..]);
+        parse_of(&ipv4(1, B, A, 9, 0, &icmp))
+    };
+    let mut translated = about.clone();
+    translated[14 + 12..14 + 16].copy_from_slice(&[198, 51, 100, 7]);
+    translated[14 + 8] = 60;
+    assert_eq!(error(&about).digest, error(&translated).digest);
+}
+
+#[test]
+fn a_datagram_says_which_one_it_is_and_what_it_names() {
+    let datagram = |id: u16, payload: &[u8]| {
+        let mut udp = vec![0, 53, 0x90, 0, 0, 8 + payload.len() as u8, 0, 0];
+        udp.extend(payload);
+        parse_of(&ipv4(17, A, B, id, 0, &udp))
+    };
+    let (question, answer) = (datagram(7, b"ID-asked"), datagram(0, b"ID-answered"));
+    assert_eq!((question.seq, answer.seq), (0x1_0007, 0x1_0000));
+    assert_eq!(question.ack >> 16, answer.ack >> 16);
+    assert_ne!(question.ack & 0xffff, answer.ack & 0xffff);
+    assert_eq!(datagram(7, b"short").ack, 0);
+}
+
+#[test]
+fn timestamps_are_read_as_their_low_halves() {
+    let read = parse_of(&ipv4(6, A, B, 5, 0, &tcp(1, 2, 3, 4, 0x10, 0)));
+    assert_eq!(read.stamps, (9 << 16) | 8);
+}
+
+#[test]
+fn the_length_of_an_unknown_frame_is_its_own_in_a_tunnel_too() {
+    let unknown = frame(0x88cc, &[5; 40]);
+    let [vxlan, ..] = &tunnels()[..] else { panic!("no tunnels") };
+    assert_eq!(
+        parse_of(&unknown).digest,
+        parse_of(&wrapped(&unknown, vxlan.1, &vxlan.2, true, false)).digest
+    );
+}

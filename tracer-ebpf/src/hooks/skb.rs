@@ -1,12 +1,14 @@
-//! Hooks that see an skb. A device that is not traced ends each of them after one map look-up.
+//! Hooks that see an skb. A device that is not traced ends each of them after one map look-up. Reading a frame is most of
+//! a program, so each has it in one place, and chooses the hop before.
 
 use tracer_common::{
     config::Role,
+    event::pack_buffer,
     hop::{Hook, Hop},
 };
 
 use crate::{
-    emit,
+    emit, globals,
     kernel::{Access, Device, Skb},
     maps,
 };
@@ -44,32 +46,40 @@ fn by_pointer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
 pub fn by_buffer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
     let mut event = emit::event(hop, hook, slot);
     event.skb = skb.0 as u64;
-    event.head = skb.head();
+    event.buffer = pack_buffer(skb.head(), 0);
     emit::submit(&event);
+}
+
+/// Where a frame is on its way, as far as reading it depends on that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is born here: its flow may be new, and its thread leads to who wrote it.
+    Birth,
+    /// It is about to leave: a flow that was translated may be new.
+    Exit,
+    /// Neither.
+    Between,
 }
 
 /// Sends an event with the frame's identity.
 #[inline(always)]
-fn by_content<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8, birth: bool) {
+fn by_content<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
     let mut event = emit::event(hop, hook, slot);
     let frame = skb.frame();
     event.skb = skb.0 as u64;
-    event.head = frame.head;
+    event.buffer = frame.buffer;
     event.len = frame.len;
-    if birth {
-        event.tid = emit::current_thread();
-    }
-    emit::frame_event(event, &frame.memory, frame.ethertype, birth);
+    let introduces = stage == Stage::Birth || (stage == Stage::Exit && globals::translates() != 0);
+    emit::frame_event(event, &frame.memory, frame.ethertype, introduces);
 }
 
 /// A frame enters the stack: `tap.rx`, `nic.stack`.
 #[inline(always)]
 pub fn received<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    if device.is(Role::Tap) {
-        by_content(Hop::TapRx, hook, skb, device.slot, true);
-    } else if device.is(Role::Nic) {
-        by_content(Hop::NicStack, hook, skb, device.slot, true);
+    let hop = if device.is(Role::Tap) { Hop::TapRx } else { Hop::NicStack };
+    if device.is(Role::Tap) || device.is(Role::Nic) {
+        by_content(hop, hook, skb, device.slot, Stage::Birth);
     }
     0
 }
@@ -79,7 +89,7 @@ pub fn received<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 pub fn arrived<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Nic) {
-        by_content(Hop::NicRx, hook, skb, device.slot, false);
+        by_content(Hop::NicRx, hook, skb, device.slot, Stage::Between);
     } else if device.is(Role::FarEnd) {
         by_pointer(Hop::NicDone, hook, skb, device.slot);
     }
@@ -91,13 +101,16 @@ pub fn arrived<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 #[inline(always)]
 pub fn queued<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    if device.is(Role::Nic) {
-        by_content(Hop::NicQueue, hook, skb, device.slot, false);
+    let (hop, stage) = if device.is(Role::Nic) {
+        (Hop::NicQueue, Stage::Exit)
     } else if device.is(Role::Tap) {
-        by_content(Hop::TapQueue, hook, skb, device.slot, false);
+        (Hop::TapQueue, Stage::Exit)
     } else if device.is(Role::Macvtap) {
-        by_content(Hop::TapRx, hook, skb, device.slot, true);
-    }
+        (Hop::TapRx, Stage::Birth)
+    } else {
+        return 0;
+    };
+    by_content(hop, hook, skb, device.slot, stage);
     0
 }
 
@@ -105,10 +118,9 @@ pub fn queued<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 #[inline(always)]
 pub fn transmitted<A: Access>(skb: Skb<A>, device: Device<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(device) else { return 0 };
-    if device.is(Role::Nic) {
-        by_content(Hop::NicXmit, hook, skb, device.slot, false);
-    } else if device.is(Role::Tap) {
-        by_content(Hop::TapRing, hook, skb, device.slot, false);
+    let hop = if device.is(Role::Nic) { Hop::NicXmit } else { Hop::TapRing };
+    if device.is(Role::Nic) || device.is(Role::Tap) {
+        by_content(hop, hook, skb, device.slot, Stage::Between);
     }
     0
 }
@@ -151,7 +163,7 @@ pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook) -
 #[inline(always)]
 pub fn switched<A: Access>(hop: Hop, skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    by_content(hop, hook, skb, device.slot, false);
+    by_content(hop, hook, skb, device.slot, Stage::Between);
     0
 }
 
@@ -168,7 +180,7 @@ pub fn routed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 pub fn taken_by_macvtap<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Macvtap) {
-        by_content(Hop::TapRing, hook, skb, device.slot, false);
+        by_content(Hop::TapRing, hook, skb, device.slot, Stage::Between);
     }
     0
 }

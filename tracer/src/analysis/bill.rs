@@ -28,7 +28,7 @@ impl BillBook {
 
     /// Counts a frame for the guests at its ends. The copies of a flood were one frame to the guest that sent it.
     pub(super) fn passage(&mut self, passage: &Passage) {
-        self.frame(passage.branch, passage.from, passage.to);
+        self.frame(passage.branch.is_some(), passage.from, passage.to);
     }
 
     fn frame(&mut self, copy: bool, from: Side, to: Side) {

@@ -2,15 +2,17 @@
 //! `latency` and `loss`, and lays the books out as a [`Report`]. Needs neither root nor the host it came from.
 
 mod bill;
+mod flows;
 mod order;
 mod rows;
 mod taps;
+mod wire;
 
 use std::collections::BTreeMap;
 
 use tracer_common::hop::{Hook, Hop};
 
-use self::bill::BillBook;
+use self::{bill::BillBook, flows::FlowBook, wire::WireBook};
 use crate::{
     correlate::{
         Correlator, Limits, Options,
@@ -32,6 +34,8 @@ struct Books {
     exchanger: Exchanger,
     counters: Counters,
     bill: BillBook,
+    wire: WireBook,
+    flows: FlowBook,
     symbols: BTreeMap<u64, String>,
     notes: Vec<String>,
     ended: Option<String>,
@@ -60,7 +64,7 @@ pub fn analyse_each(
 ) -> Result<Report, ReadError> {
     let header = reader.header().clone();
     let served = served_hops(&header);
-    let mut correlator = correlator_for(&header, &served);
+    let mut correlator = correlator_for(&header, &served, reader.abi());
     let mut books = Books::new(&header);
     for item in reader.by_ref() {
         books.records += 1;
@@ -68,6 +72,7 @@ pub fn analyse_each(
             Item::Note(note) => books.note(note),
             Item::Event(event) => {
                 books.timed(event.time_ns);
+                books.wire.event(&event);
                 correlator.push(event);
                 books.collect(&mut correlator, visit);
             }
@@ -89,13 +94,14 @@ fn served_hops(header: &Header) -> Vec<Hop> {
     served.filter_map(|planned| header.hop(&planned.hop)).collect()
 }
 
-fn correlator_for(header: &Header, served: &[Hop]) -> Correlator {
+fn correlator_for(header: &Header, served: &[Hop], abi: u32) -> Correlator {
     let slots: BTreeMap<(u32, u32), u8> =
         header.devices.iter().map(|entry| ((entry.device.netns, entry.device.ifindex), entry.slot)).collect();
     let threads = Threads::new(&header.topology, |netns, ifindex| slots.get(&(netns, ifindex)).copied());
     let options = Options {
         waits_for_vcpu: served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter)),
         irqs: served.contains(&Hop::VmmIrq),
+        segments_told: abi >= 3,
         xdp: header.plan.iter().any(|planned| planned.hooks.iter().any(|hook| hook == Hook::Xdp.name())),
     };
     Correlator::new(Limits::default(), threads, header.topology.vms.len(), options)
@@ -106,9 +112,11 @@ impl Books {
         Books {
             latency: LatencyBook::default(),
             loss: LossBook::new(taps::facts(header)),
-            exchanger: Exchanger::default(),
+            exchanger: Exchanger::new(taps::vms(header)),
             counters: Counters::default(),
             bill: BillBook::default(),
+            wire: WireBook::default(),
+            flows: FlowBook::default(),
             symbols: BTreeMap::new(),
             notes: Vec::new(),
             ended: None,
@@ -128,7 +136,7 @@ impl Books {
 
     fn note(&mut self, note: Note) {
         match note {
-            Note::Flow(_) => {}
+            Note::Flow(flow) => self.flows.note(flow),
             Note::Counters(counters) => self.counters = counters,
             Note::Bill(bill) => self.bill.note(bill),
             Note::Symbols(symbols) => self.symbols.extend(symbols),
@@ -143,6 +151,7 @@ impl Books {
             self.loss.passage(&passage);
             self.latency.passage(&passage);
             self.bill.passage(&passage);
+            self.flows.passage(&passage);
             self.exchanger.push(&passage);
             while let Some(exchange) = self.exchanger.poll() {
                 self.latency.exchange(&exchange);

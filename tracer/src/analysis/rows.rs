@@ -14,17 +14,18 @@ use crate::{
         exchange::{ExchangeKind, Initiator, Tally},
     },
     latency::{GroupBook, Layer, Span, Stats},
-    loss::DropKey,
+    loss::{DropKey, Vanished},
     recording::{Header, PlannedHop},
     report::{
         Cost, CpuCount, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report,
-        RuleCount, SCHEMA, SegmentRow,
+        RuleCount, SCHEMA, SegmentRow, VanishedRow,
     },
 };
 
 /// The report, its warnings still to come.
 pub(super) fn lay_out(header: &Header, books: &Books, correlator: &Correlator, complete: bool) -> Report {
     let exchanges = exchanges(header, books);
+    let (flows, flows_left_out) = books.flows.lay_out();
     Report {
         schema: SCHEMA.to_owned(),
         host: header.host.clone(),
@@ -36,6 +37,9 @@ pub(super) fn lay_out(header: &Header, books: &Books, correlator: &Correlator, c
         cost: cost(header, books, exchanges.count),
         exchanges,
         passages: books.loss.passages.clone(),
+        nics: books.wire.lay_out(header),
+        flows,
+        flows_left_out,
         losses: losses(header, books, correlator),
         bill: books.bill.lay_out(header),
         warnings: Vec::new(),
@@ -284,8 +288,13 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
         undecoded: counters.undecoded,
         late: correlator.late(),
         evicted: correlator.evicted,
+        vanished: books.loss.vanished.iter().map(|(key, count)| vanished_row(header, *key, *count)).collect(),
         drops: books.loss.drops.iter().map(|(key, count)| drop_row(header, books, key, *count)).collect(),
     }
+}
+
+fn vanished_row(header: &Header, (after, how): (Hop, Vanished), count: u64) -> VanishedRow {
+    VanishedRow { after: header.hop_name(after), how: how.name().to_owned(), count }
 }
 
 fn drop_row(header: &Header, books: &Books, &(after, device, reason, address): &DropKey, count: u64) -> Drop {

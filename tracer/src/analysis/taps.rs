@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
+
 use crate::{
     loss::{Between, TapFacts},
     per_hop::PerHop,
@@ -21,6 +23,20 @@ pub(super) fn facts(header: &Header) -> BTreeMap<u8, TapFacts> {
     };
     let taps = header.topology.vms.iter().flat_map(|vm| vm.taps.iter().map(move |tap| (vm, tap)));
     taps.filter_map(|(vm, tap)| of_tap(vm, tap)).collect()
+}
+
+/// The VM of each tap, by its slot.
+pub(super) fn vms(header: &Header) -> FxHashMap<u8, usize> {
+    let slot_of = |tap: &Tap| {
+        let place = (tap.device.netns, tap.device.ifindex);
+        let same = |slot: &&DeviceSlot| (slot.device.netns, slot.device.ifindex) == place;
+        header.devices.iter().find(same).map(|slot| slot.slot)
+    };
+    let vms = header.topology.vms.iter().enumerate();
+    vms.flat_map(|(vm, entry)| {
+        entry.taps.iter().filter_map(slot_of).map(move |slot| (slot, vm)).collect::<Vec<_>>()
+    })
+    .collect()
 }
 
 fn behind(tap: &Tap) -> Option<Between> {

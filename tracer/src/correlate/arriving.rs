@@ -1,6 +1,12 @@
-//! Frames between a NIC's driver and GRO. GRO merges the TCP segments of a poll into super-frames: the first
-//! one's `sk_buff` goes on, with the bytes of all; the others vanish, most of them unseen, and their addresses
-//! come back at once. So each of them stays open until the super-frame that holds its bytes shows up.
+//! Frames that GRO may merge. It merges the segments of a poll into super-frames: the first one's `sk_buff` goes on, with
+//! the bytes of all; the others vanish, most of them unseen, and their addresses come back at once. So each of them
+//! stays open until the super-frame that holds its bytes shows up.
+//!
+//! GRO runs at the NIC (`napi_gro_receive`), and for what comes out of a tunnel again at the tunnel's device
+//! (`gro_cells_receive`, net/core/gro_cells.c), behind `nic.stack`. TCP is found by its byte range; UDP, which has none, by
+//! its order: a super-frame holds the datagrams that came after its first one, as many as their bytes fill.
+
+use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 use tracer_common::{frame::Kind, hop::Hop};
@@ -8,24 +14,42 @@ use tracer_common::{frame::Kind, hop::Hop};
 use super::{Correlator, End, open::Open, passage::Passage};
 use crate::decode::Event;
 
-/// TCP segments that GRO may have taken, by flow: slot and number of their passages.
-pub(super) type Arriving = FxHashMap<u64, Vec<(usize, u64)>>;
+/// Where frames can be merged: device and flow.
+type Place = (u8, u64);
+
+/// Frames that GRO may have taken, in the order of their arrival: slot and number of their passages.
+pub(super) type Arriving = FxHashMap<Place, VecDeque<(usize, u64)>>;
 
 /// Whether GRO may merge what has been seen of this frame.
 fn may_merge(passage: &Passage) -> bool {
-    passage.last_hop() == Hop::NicRx && passage.kind == Some(Kind::Tcp) && passage.payload > 0
+    let before_gro = match passage.last_hop() {
+        Hop::NicRx => true,
+        Hop::NicStack => passage.tunnelled,
+        _ => false,
+    };
+    before_gro && matches!(passage.kind, Some(Kind::Tcp | Kind::Udp)) && passage.payload > 0
+}
+
+fn place(passage: &Passage) -> Option<Place> {
+    match passage.from {
+        super::Side::Wire(slot) => Some((slot, passage.flow)),
+        super::Side::Guest(_) | super::Side::Host => None,
+    }
 }
 
 impl Correlator {
     /// Notes a passage that has just begun.
-    pub(super) fn note_arrival(&mut self, slot: usize, number: u64, flow: u64) {
-        if !self.open.get(slot).is_some_and(|open| may_merge(&open.passage)) {
-            return;
-        }
+    pub(super) fn note_arrival(&mut self, slot: usize, number: u64) {
+        let Some(open) = self.open.get(slot).filter(|open| may_merge(&open.passage)) else { return };
+        let Some(place) = place(&open.passage) else { return };
         if self.arriving.len() > self.limits.open {
             self.arriving.clear();
         }
-        self.arriving.entry(flow).or_default().push((slot, number));
+        let waiting = self.arriving.entry(place).or_default();
+        // Those in front have gone on or ended: frames of a flow keep their order.
+        let gone = |&mut (slot, number): &mut (usize, u64)| !is_waiting(self.open.get(slot), number);
+        while waiting.pop_front_if(gone).is_some() {}
+        waiting.push_back((slot, number));
     }
 
     /// The address or buffer of a passage is another frame's now, or was freed: that ends it, unless GRO may have
@@ -40,30 +64,54 @@ impl Correlator {
         }
     }
 
-    /// A frame comes out of GRO: if it grew, it stands for all those of its flow whose bytes it holds.
+    /// A frame that has grown stands for all those of its flow whose bytes it holds.
     pub(super) fn merge(&mut self, slot: usize, event: &Event) {
-        if self.open.get(slot).is_none_or(|open| open.passage.payload >= event.payload()) {
-            return;
+        let Some(open) = self.open.get_mut(slot) else { return };
+        let (own, number) = (open.passage.payload, open.number);
+        let place = place(&open.passage);
+        (open.passage.len, open.passage.payload, open.passage.grew) = (event.len, event.payload(), true);
+        let Some(waiting) = place.and_then(|place| self.arriving.remove(&place)) else { return };
+        let (mut merged, mut rest, mut filled) = (Vec::new(), VecDeque::new(), own);
+        for entry in waiting {
+            let Some(open) = self.open.get(entry.0).filter(|_| entry.1 != number) else { continue };
+            if !is_waiting(Some(open), entry.1) {
+                continue;
+            }
+            if is_inside(open, number, event, &mut filled) {
+                merged.push(entry);
+            } else {
+                rest.push_back(entry);
+            }
         }
-        let Some(mut waiting) = self.arriving.remove(&event.flow) else { return };
-        let is_waiting = |open: &Open| may_merge(&open.passage);
-        waiting.retain(|&(other, number)| {
-            self.open.is(other, number) && self.open.get(other).is_some_and(is_waiting)
-        });
-        let inside = |passage: &Passage| passage.seq.wrapping_sub(event.seq) < event.payload();
-        let (merged, rest): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .partition(|&(other, _)| self.open.get(other).is_some_and(|open| inside(&open.passage)));
-        for &(other, number) in &merged {
-            self.open.remove(other);
-            self.release.skip(number);
+        if let (Some(place), false) = (place, rest.is_empty()) {
+            self.arriving.insert(place, rest);
         }
-        if !rest.is_empty() {
-            self.arriving.insert(event.flow, rest);
-        }
-        if let Some(open) = self.open.get_mut(slot) {
-            (open.passage.len, open.passage.payload) = (event.len, event.payload());
-            open.passage.parts.arrived += merged.len() as u64;
+        for (other, other_number) in merged {
+            let Some(gone) = self.open.remove(other) else { continue };
+            self.release.skip(other_number);
+            if let Some(open) = self.open.get_mut(slot) {
+                open.passage.merged.push(gone.passage.stamps);
+            }
         }
     }
+}
+
+/// Whether an entry still is a frame that GRO may merge.
+fn is_waiting(open: Option<&Open>, number: u64) -> bool {
+    open.is_some_and(|open| open.number == number && may_merge(&open.passage))
+}
+
+/// Whether a waiting frame is inside the super-frame that the passage `whole` has become, of which `filled` bytes are
+/// known to be whose.
+fn is_inside(waiting: &Open, whole: u64, event: &Event, filled: &mut u32) -> bool {
+    let passage = &waiting.passage;
+    if passage.kind != event.kind {
+        return false;
+    }
+    if event.kind == Some(Kind::Tcp) {
+        return passage.seq.wrapping_sub(event.seq) < event.payload();
+    }
+    let inside = waiting.number > whole && *filled + passage.payload <= event.payload();
+    *filled += if inside { passage.payload } else { 0 };
+    inside
 }

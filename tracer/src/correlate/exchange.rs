@@ -4,19 +4,35 @@
 //! | --- | --- | --- |
 //! | echo | echo request | echo reply of the reverse flow with the same sequence number |
 //! | tcp | a segment with payload, SYN or FIN | the first segment of the reverse flow that acknowledges its end |
-//! | udp | a datagram while the other side owes nothing | the next datagram of the reverse flow |
+//! | udp | a datagram while the other side owes nothing | the next datagram of the reverse flow, or the one that names it |
 //!
-//! One acknowledgement may answer several segments; each is an exchange of its own, and all but the last
-//! include the time for which the receiver delayed it (RFC 1122, 4.2.3.2). Retransmitted bytes are ambiguous
-//! (Karn): such questions are counted and left out, as are a UDP flow's with several questions outstanding and
-//! an echo request that was sent twice. A frame that the host dropped neither asks nor answers.
+//! # Whose flow
+//! A flow is that of a guest, as the guest sees it: behind a NAT the two sides of the host see different ones, and two
+//! networks may use the same addresses. So both are part of what must agree: the guests at the ends of the way, and
+//! the flow at the guest's tap; of a frame between two guests, at the one that is asked.
+//!
+//! # TCP
+//! One acknowledgement may answer several segments; each is an exchange of its own, and all but the last include the
+//! time for which the receiver delayed it (RFC 1122, 4.2.3.2). Segments cut from a super-frame ask for themselves; a
+//! super-frame that the NIC cuts up asks as a whole, and the acknowledgement of its last byte answers.
+//! Bytes that are sent again can be answered in either sending. Where timestamps are in use the answer echoes that of
+//! the segment which caused it (RFC 7323, 4.3), and the sending with that timestamp is the question, as in the Eifel
+//! algorithm (RFC 3522). Otherwise both are ambiguous (Karn), counted, and left out.
+//!
+//! # UDP
+//! Who sends first in a flow asks in it, until it has been quiet for 30 s; what the other side sends unasked answers
+//! nothing and asks nothing. With several questions outstanding (pipelining) an answer is the one's with whose first 8 bytes of payload it
+//! agrees (an echo of any kind), else that with whose first 2 it agrees, if no two questions agree in these: DNS and
+//! its kin (RFC 1035, 4.1.1) name a question so. Where neither tells, all outstanding are ambiguous.
+//!
+//! An echo request that was sent twice is ambiguous as well. A frame that the host dropped neither asks nor answers.
 
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 use tracer_common::{frame::Kind, hop::Hop};
 
-use crate::correlate::{End, Passage, Rule, Side, Stamp};
+use crate::correlate::{Branch, End, Passage, Rule, Side, Stamp};
 
 /// Questions that one flow may have outstanding; older ones count as unanswered.
 const MAX_OUTSTANDING: usize = 1024;
@@ -125,35 +141,77 @@ struct Question {
     /// TCP: sequence number behind its last byte.
     end: u32,
     ambiguous: bool,
+    /// TCP: some of its bytes were sent more than once, and the sendings have timestamps.
+    contested: bool,
 }
+
+/// The guests at the ends of a way, in either direction: by VM, or by the slot of a tap whose VM is not known.
+type Guests = (u16, u16);
+
+/// Stands for no guest.
+const NO_GUEST: u16 = u16::MAX;
+
+/// What a question and its answer agree in.
+type Key = (ExchangeKind, Guests, u64);
 
 /// Pairs passages, which must come in the order of their beginnings.
 #[derive(Default)]
 pub struct Exchanger {
-    outstanding: FxHashMap<(ExchangeKind, u64), VecDeque<Question>>,
+    /// Slot of a tap → VM.
+    vm_of_tap: FxHashMap<u8, usize>,
+    outstanding: FxHashMap<Key, VecDeque<Question>>,
     /// Highest sequence number behind a byte sent, by TCP flow.
-    sent: FxHashMap<u64, u32>,
+    sent: FxHashMap<Key, u32>,
+    /// By UDP flow, of either direction: the direction that asks, and when it last did, ns.
+    askers: FxHashMap<Key, (u64, u64)>,
     ready: VecDeque<Exchange>,
     /// Counts by kind and the side that asked.
     pub tallies: FxHashMap<(ExchangeKind, Side), Tally>,
 }
 
 impl Exchanger {
+    /// An exchanger for a host on which these taps (by slot) are of these VMs.
+    pub fn new(vm_of_tap: FxHashMap<u8, usize>) -> Exchanger {
+        Exchanger { vm_of_tap, ..Exchanger::default() }
+    }
+
     /// Takes the next passage.
     pub fn push(&mut self, passage: &Passage) {
-        let useful = !passage.branch && !matches!(passage.end, End::Branched | End::Evicted);
+        let whole = !matches!(passage.end, End::Branched | End::Cut | End::Evicted);
+        let useful = passage.branch != Some(Branch::Copy) && whole;
         if useful && is_lost(passage) {
             return self.lost(passage);
         }
         let Some(kind) = passage.kind.filter(|_| useful) else { return };
-        self.expire(passage.flow, passage.start_ns());
+        self.expire(passage);
         match kind {
-            Kind::EchoRequest => self.ask(ExchangeKind::Echo, passage, 0),
+            Kind::EchoRequest => self.ask(ExchangeKind::Echo, passage, 0, false),
             Kind::EchoReply => self.echo_reply(passage),
             Kind::Tcp => self.tcp(passage),
             Kind::Udp => self.udp(passage),
             _ => {}
         }
+    }
+
+    fn guests(&self, passage: &Passage) -> Guests {
+        let guest = |side: Side| match side {
+            Side::Guest(slot) => {
+                self.vm_of_tap.get(&slot).map_or(0x8000 | u16::from(slot), |vm| *vm as u16 & 0x7fff)
+            }
+            Side::Wire(_) | Side::Host => NO_GUEST,
+        };
+        let (from, to) = (guest(passage.from), guest(passage.to));
+        (from.min(to), from.max(to))
+    }
+
+    /// What the answer to this passage will ask for.
+    fn asked(&self, kind: ExchangeKind, passage: &Passage) -> Key {
+        (kind, self.guests(passage), passage.flow_as_question())
+    }
+
+    /// What the question had that this passage answers.
+    fn answered(&self, kind: ExchangeKind, passage: &Passage) -> Key {
+        (kind, self.guests(passage), passage.flow_as_answer() ^ 1)
     }
 
     /// The next exchange.
@@ -163,7 +221,7 @@ impl Exchanger {
 
     /// Counts what is still outstanding as unanswered.
     pub fn finish(&mut self) {
-        for ((kind, _), questions) in std::mem::take(&mut self.outstanding) {
+        for ((kind, ..), questions) in std::mem::take(&mut self.outstanding) {
             for question in questions {
                 self.tally(kind, &question.passage).unanswered += 1;
             }
@@ -174,12 +232,20 @@ impl Exchanger {
         self.tallies.entry((kind, question.from)).or_default()
     }
 
-    fn ask(&mut self, kind: ExchangeKind, passage: &Passage, end: u32) {
+    /// Notes a question. One of TCP that repeats bytes takes its place among those that it repeats.
+    fn ask(&mut self, kind: ExchangeKind, passage: &Passage, end: u32, contested: bool) {
+        // Where it entered the host was not seen: its time is not known.
+        if passage.inferred {
+            return;
+        }
         if self.outstanding.len() > MAX_FLOWS {
             self.finish();
         }
-        let questions = self.outstanding.entry((kind, passage.flow)).or_default();
-        questions.push_back(Question { passage: passage.clone(), end, ambiguous: passage.ambiguous });
+        let key = self.asked(kind, passage);
+        let questions = self.outstanding.entry(key).or_default();
+        let question = Question { passage: passage.clone(), end, ambiguous: passage.ambiguous, contested };
+        let behind = questions.iter().rposition(|known| !contested || !is_before(end, known.end));
+        questions.insert(behind.map_or(0, |at| at + 1), question);
         if questions.len() > MAX_OUTSTANDING
             && let Some(old) = questions.pop_front()
         {
@@ -188,9 +254,10 @@ impl Exchanger {
     }
 
     /// Gives up questions of both directions of a flow that are too old.
-    fn expire(&mut self, flow: u64, now_ns: u64) {
+    fn expire(&mut self, passage: &Passage) {
+        let now_ns = passage.start_ns();
         for kind in [ExchangeKind::Echo, ExchangeKind::Tcp, ExchangeKind::Udp] {
-            for key in [(kind, flow), (kind, flow ^ 1)] {
+            for key in [self.asked(kind, passage), self.answered(kind, passage)] {
                 let is_old = |question: &Question| question.passage.start_ns() + PATIENCE_NS < now_ns;
                 while let Some(questions) = self.outstanding.get_mut(&key)
                     && questions.front().is_some_and(is_old)
@@ -203,9 +270,9 @@ impl Exchanger {
     }
 
     /// What a flow has outstanding will find no answer: its ports serve a new connection.
-    fn give_up(&mut self, kind: ExchangeKind, flow: u64) {
-        for question in self.outstanding.remove(&(kind, flow)).unwrap_or_default() {
-            self.tally(kind, &question.passage).unanswered += 1;
+    fn give_up(&mut self, key: Key) {
+        for question in self.outstanding.remove(&key).unwrap_or_default() {
+            self.tally(key.0, &question.passage).unanswered += 1;
         }
     }
 
@@ -222,7 +289,7 @@ impl Exchanger {
     }
 
     fn echo_reply(&mut self, answer: &Passage) {
-        let key = (ExchangeKind::Echo, answer.flow ^ 1);
+        let key = self.answered(ExchangeKind::Echo, answer);
         let Some(questions) = self.outstanding.get_mut(&key) else { return };
         let asks = |question: &Question| question.passage.seq == answer.seq;
         let asked = questions.iter().filter(|question| asks(question)).count();
@@ -240,10 +307,11 @@ impl Exchanger {
             return;
         }
         let end = passage.seq.wrapping_add(length);
-        let sent = self.sent.entry(passage.flow).or_insert(passage.seq);
+        let key = self.asked(ExchangeKind::Tcp, passage);
+        let sent = self.sent.entry(key).or_insert(passage.seq);
         let new_connection = passage.tcp_flags & SYN != 0;
         let repeats = |question: &Question| question.end == end && question.passage.seq == passage.seq;
-        let asked = self.outstanding.get(&(ExchangeKind::Tcp, passage.flow));
+        let asked = self.outstanding.get(&key);
         let again = if new_connection {
             asked.is_some_and(|questions| questions.iter().any(repeats))
         } else {
@@ -257,14 +325,28 @@ impl Exchanger {
         }
         if !again {
             if new_connection {
-                self.give_up(ExchangeKind::Tcp, passage.flow);
+                self.give_up(key);
             }
-            return self.ask(ExchangeKind::Tcp, passage, end);
+            return self.ask(ExchangeKind::Tcp, passage, end, false);
         }
-        // Karn: neither sending of these bytes can be told from the other by the acknowledgement.
-        if let Some(questions) = self.outstanding.get_mut(&(ExchangeKind::Tcp, passage.flow)) {
-            let overlaps = |question: &&mut Question| is_before(passage.seq, question.end);
-            questions.iter_mut().filter(overlaps).for_each(|question| question.ambiguous = true);
+        self.sent_again(key, passage, end);
+    }
+
+    /// Bytes of a flow are sent again. Only timestamps can tell which sending an acknowledgement answers.
+    fn sent_again(&mut self, key: Key, passage: &Passage, end: u32) {
+        let Some(questions) = self.outstanding.get_mut(&key) else { return };
+        let stamped = passage.timestamps != 0;
+        let mut overlapped = false;
+        let overlaps = |question: &&mut Question| {
+            is_before(passage.seq, question.end) && is_before(question.passage.seq, end)
+        };
+        for question in questions.iter_mut().filter(overlaps) {
+            overlapped = true;
+            question.contested = true;
+            question.ambiguous |= !stamped;
+        }
+        if overlapped && stamped {
+            self.ask(ExchangeKind::Tcp, passage, end, true);
         }
     }
 
@@ -273,24 +355,46 @@ impl Exchanger {
         if answer.tcp_flags & ACK == 0 {
             return;
         }
-        let key = (ExchangeKind::Tcp, answer.flow ^ 1);
-        while let Some(questions) = self.outstanding.get_mut(&key)
-            && questions.front().is_some_and(|question| !is_before(answer.ack, question.end))
-            && let Some(question) = questions.pop_front()
-        {
+        let key = self.answered(ExchangeKind::Tcp, answer);
+        let Some(questions) = self.outstanding.get_mut(&key) else { return };
+        let answered = questions.iter().take_while(|question| !is_before(answer.ack, question.end)).count();
+        let contested = questions.iter().take(answered).any(|question| question.contested);
+        let questions: Vec<Question> = questions.drain(..answered).collect();
+        let questions = if contested { settle(questions, answer) } else { questions };
+        for question in questions {
             self.pair(ExchangeKind::Tcp, question, answer);
         }
     }
 
+    /// A datagram while the other side owes nothing asks, if it is from the side that asks in this flow. From the other one
+    /// it is an answer that came twice, or whose question was not seen.
+    fn ask_by_datagram(&mut self, passage: &Passage) {
+        let key = self.asked(ExchangeKind::Udp, passage);
+        let pair = (key.0, key.1, key.2 & !1);
+        if self.askers.len() > MAX_FLOWS {
+            self.askers.clear();
+        }
+        let now_ns = passage.start_ns();
+        let (asker, last_ns) = self.askers.entry(pair).or_insert((key.2, now_ns));
+        if last_ns.saturating_add(PATIENCE_NS) < now_ns {
+            *asker = key.2;
+        }
+        if *asker == key.2 {
+            *last_ns = now_ns;
+            self.ask(ExchangeKind::Udp, passage, 0, false);
+        }
+    }
+
     fn udp(&mut self, passage: &Passage) {
-        let key = (ExchangeKind::Udp, passage.flow ^ 1);
+        let key = self.answered(ExchangeKind::Udp, passage);
         let questions = self.outstanding.get_mut(&key).filter(|questions| !questions.is_empty());
-        let Some(questions) = questions else { return self.ask(ExchangeKind::Udp, passage, 0) };
-        if questions.len() > 1 {
+        let Some(questions) = questions else { return self.ask_by_datagram(passage) };
+        let at = named_by(questions, passage);
+        if at.is_none() {
             // Any of them may be the one, and so for the answers to come.
             questions.iter_mut().for_each(|question| question.ambiguous = true);
         }
-        if let Some(question) = questions.pop_front() {
+        if let Some(question) = questions.remove(at.unwrap_or(0)) {
             self.pair(ExchangeKind::Udp, question, passage);
         }
     }
@@ -322,6 +426,48 @@ impl Exchanger {
         stamps.extend(answered);
         self.ready.push_back(Exchange { kind, initiator, stamps, turn });
     }
+}
+
+/// Of bytes that were sent more than once leaves the sendings that the answer's timestamp names; where that names none, or
+/// several, all are in doubt.
+fn settle(mut questions: Vec<Question>, answer: &Passage) -> Vec<Question> {
+    let echoed = answer.timestamps & 0xffff;
+    let is_named = |question: &Question| question.contested && question.passage.timestamps >> 16 == echoed;
+    let overlap = |one: &Question, other: &Question| {
+        is_before(one.passage.seq, other.end) && is_before(other.passage.seq, one.end)
+    };
+    let is_doubted = |question: &Question| {
+        let named = questions.iter().filter(|other| is_named(other) && overlap(question, other)).count();
+        question.contested && (answer.timestamps == 0 || named != 1)
+    };
+    let doubted: Vec<bool> = questions.iter().map(is_doubted).collect();
+    for (question, doubted) in questions.iter_mut().zip(&doubted) {
+        question.ambiguous |= doubted;
+    }
+    let mut doubted = doubted.into_iter();
+    // Of the others, the sending that was not answered goes.
+    questions
+        .retain(|question| doubted.next().unwrap_or_default() || !question.contested || is_named(question));
+    questions
+}
+
+/// Which of a flow's outstanding datagrams an answer names: the only one, or the only one with whose payload it agrees.
+fn named_by(questions: &VecDeque<Question>, answer: &Passage) -> Option<usize> {
+    if questions.len() == 1 {
+        return Some(0);
+    }
+    let only = |agrees: &dyn Fn(u32) -> bool| {
+        let mut agreeing = (0..questions.len()).filter(|&at| agrees(questions[at].passage.ack));
+        agreeing.next().filter(|_| answer.ack != 0 && agreeing.next().is_none())
+    };
+    let first_bytes = |ack: u32| ack >> 16;
+    let differ = || {
+        let known: rustc_hash::FxHashSet<u32> =
+            questions.iter().map(|question| first_bytes(question.passage.ack)).collect();
+        known.len() == questions.len()
+    };
+    only(&|ack| ack == answer.ack)
+        .or_else(|| only(&|ack| first_bytes(ack) == first_bytes(answer.ack)).filter(|_| differ()))
 }
 
 /// Hops behind those that a frame must have passed to be answered.

@@ -1,9 +1,11 @@
 //! Events that show a frame's content: they continue an open passage, branch off one, or begin one. The rules are
 //! in the head of the parent module.
 
-use tracer_common::{frame::Kind, hop::Hop};
+use tracer_common::hop::Hop;
 
-use super::{CONTENT_WITHIN_NS, Correlator, End, Parts, Passage, Rule, Stamp, open::Open};
+use super::{
+    Branch, CONTENT_WITHIN_NS, Correlator, End, Passage, Rule, Stamp, cutting::may_be_segment, open::Open,
+};
 use crate::decode::Event;
 
 /// Whether a frame that is first seen at `hop` comes from outside, and has been nowhere on the host before.
@@ -21,9 +23,11 @@ impl Correlator {
                 return;
             }
             if open.passage.goes_on_at(event.hop) && open.fits(event) {
+                let grew = open.grew(event);
                 open.passage.add(event, Rule::Pointer);
+                self.origins.translated(&open.passage);
                 self.open.note_head(slot, event.head);
-                if event.hop == Hop::NicStack && event.kind == Some(Kind::Tcp) {
+                if grew {
                     self.merge(slot, event);
                 }
                 return;
@@ -33,7 +37,7 @@ impl Correlator {
             }
             self.vacate(slot, End::Unfinished);
         }
-        if matches!(event.hop, Hop::NicXmit) && self.segment(event) {
+        if may_be_segment(event) && self.segment(event) {
             return;
         }
         if is_arrival(event.hop) {
@@ -68,6 +72,7 @@ impl Correlator {
             return;
         }
         let mut passage = Passage::begin(event);
+        self.origins.begin(&mut passage);
         if let Some(sight) = self.claim_sight(event, &mut passage) {
             passage.prepend(sight);
         }
@@ -84,7 +89,7 @@ impl Correlator {
         let start_ns = passage.start_ns();
         let (slot, number) = self.open.insert(Open::new(passage));
         self.release.begin(number, start_ns);
-        self.note_arrival(slot, number, event.flow);
+        self.note_arrival(slot, number);
         if let Some(device) = event.device.filter(|_| self.options.xdp) {
             if self.born.len() > self.limits.open {
                 self.born.clear();
@@ -110,35 +115,12 @@ impl Correlator {
             return false;
         }
         open.branches += 1;
-        let parts = Parts::default();
-        let mut passage = Passage { stamps, branch: true, parts, ..open.passage.clone() };
-        passage.skb = event.skb;
+        let (branch, shared) = (Some(Branch::Copy), stamps.len());
+        let mut passage =
+            Passage { stamps, branch, shared, merged: Vec::new(), skb: event.skb, ..open.passage.clone() };
         passage.add(event, Rule::Head);
         let (_, number) = self.open.insert(Open::new(passage));
         self.release.begin(number, event.time_ns);
-        true
-    }
-
-    /// A segment of a super-frame reaches the driver.
-    pub(super) fn segment(&mut self, event: &Event) -> bool {
-        if event.kind != Some(Kind::Tcp) {
-            return false;
-        }
-        let Some(candidates) = self.segmented.get(&event.flow) else { return false };
-        let holds = |&&(slot, number): &&(usize, u64)| {
-            self.open.is(slot, number) && self.open.get(slot).is_some_and(|open| open.holds(event))
-        };
-        // Of two that hold the same bytes the later one was sent again: its segments follow its cutting at once.
-        let Some(&(slot, _)) = candidates.iter().rev().find(holds) else { return false };
-        self.open.alias(slot, event.skb);
-        if let Some(open) = self.open.get_mut(slot) {
-            if open.passage.last_hop() == Hop::NicQueue {
-                open.passage.add(event, Rule::Range);
-            } else {
-                open.passage.parts.sent += 1;
-            }
-            open.took_segment(event);
-        }
         true
     }
 

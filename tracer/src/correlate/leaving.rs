@@ -1,10 +1,12 @@
 //! The ends of a frame's way: transmitted, copied into the guest and taken there, dropped, freed elsewhere.
 
-use tracer_common::hop::{Hook, Hop};
+use tracer_common::{
+    frame::Kind,
+    hop::{Hook, Hop},
+};
 
 use super::{
-    ANNOUNCE_WITHIN_NS, Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp,
-    open::{Open, Segments},
+    ANNOUNCE_WITHIN_NS, Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp, cutting::can_be_cut, open::Open,
 };
 use crate::decode::Event;
 
@@ -15,10 +17,6 @@ impl Correlator {
         let Some(open) = self.open.get_mut(slot) else { return };
         if open.passage.last_hop() != Hop::NicXmit {
             return;
-        }
-        if !open.is_last_segment(event.skb) {
-            open.passage.parts.done += 1;
-            return self.open.forget_alias(event.skb);
         }
         open.passage.add(&Event { hop: Hop::NicDone, ..*event }, Rule::Pointer);
         self.close(slot, End::Done);
@@ -49,7 +47,13 @@ impl Correlator {
         match open.passage.last_hop() {
             Hop::NicXmit => self.transmitted_by_free(event),
             Hop::VmmRead => self.copied_out(slot, event),
-            Hop::NicQueue if open.is_super_frame() => self.await_segments(slot),
+            // The copy's start was not seen.
+            Hop::TapRing if !open.passage.kind.is_some_and(|kind| kind == Kind::Truncated) => {
+                self.copied_out(slot, event);
+            }
+            _ if can_be_cut(&open.passage, self.options.segments_told) => {
+                self.cut(slot, if open.branches > 0 { End::Branched } else { End::Consumed });
+            }
             _ if open.branches > 0 => self.close(slot, End::Branched),
             _ => self.vacate(slot, End::Consumed),
         }
@@ -79,18 +83,6 @@ impl Correlator {
             }
             None => self.close(slot, End::Done),
         }
-    }
-
-    /// A super-frame was cut up: its skb is gone, its segments are to come.
-    pub(super) fn await_segments(&mut self, slot: usize) {
-        let Some(open) = self.open.get_mut(slot) else { return };
-        let passage = &open.passage;
-        open.segments = Some(Segments::of(passage));
-        let (flow, number) = (open.wire_flow, open.number);
-        self.open.detach(slot);
-        let waiting = self.segmented.entry(flow).or_default();
-        waiting.retain(|&(slot, number)| self.open.is(slot, number));
-        waiting.push((slot, number));
     }
 
     pub(super) fn dropped(&mut self, event: &Event) {

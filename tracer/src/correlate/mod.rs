@@ -12,9 +12,9 @@
 //! 2. **head**: an unknown address whose `skb->head` is open and whose content is the same is a clone that a
 //!    flood made: a branch, which shares its parent's hops so far. Other content: the buffer was recycled. A frame
 //!    that arrives from outside is a clone of nothing: the passage that its buffer is still known for is over.
-//! 3. **range**: an unknown address at the driver, whose bytes lie inside a TCP super-frame that was freed
-//!    between qdisc and driver, is one of its segments.
-//!    The other way round, at a NIC's GRO, the super-frame stands for the segments inside it ([`arriving`]).
+//! 3. **range**: an unknown address behind a super-frame that was freed on its way, whose bytes lie inside it, is one of
+//!    its segments: a branch ([`cutting`]).
+//!    The other way round, at GRO, the super-frame stands for the frames inside it ([`arriving`]).
 //! 4. **content**: an XDP program saw the frame before it had an address; the next birth on that device with
 //!    the same digest is it. More than one waiting: paired in order, and counted as ambiguous. Generic XDP runs
 //!    after the tracepoints (`__netif_receive_skb_core`, v5.4 and later): what it sees is born already.
@@ -23,12 +23,14 @@
 //! An event that no rule joins and that cannot begin a passage is counted as seen and not matched.
 
 mod arriving;
+mod cutting;
 pub mod exchange;
 mod joining;
 mod kicks;
 mod leaving;
 mod open;
 mod order;
+mod origin;
 mod passage;
 mod release;
 pub mod threads;
@@ -38,8 +40,11 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 use tracer_common::hop::{Hook, Hop};
 
-pub use self::passage::{End, Parts, Passage, Rule, Side, Stamp};
-use self::{arriving::Arriving, open::OpenTable, order::Reorder, release::Release, threads::Threads};
+pub use self::passage::{Branch, End, Passage, Rule, Side, Stamp};
+use self::{
+    arriving::Arriving, cutting::Cutting, open::OpenTable, order::Reorder, origin::Origins, release::Release,
+    threads::Threads,
+};
 use crate::{decode::Event, per_hop::PerHop};
 
 /// Bounds of memory and patience.
@@ -87,6 +92,8 @@ pub struct Options {
     pub irqs: bool,
     /// XDP programs are in use.
     pub xdp: bool,
+    /// Events say of super-frames how long their segments are; before version 3 they did not.
+    pub segments_told: bool,
 }
 
 /// The state machine.
@@ -100,8 +107,10 @@ pub struct Correlator {
     content: FxHashMap<(u8, u64), VecDeque<Event>>,
     /// Frames that GRO may merge.
     arriving: Arriving,
-    /// Super-frames that were segmented, by flow.
-    segmented: FxHashMap<u64, Vec<(usize, u64)>>,
+    /// Super-frames that were cut.
+    cutting: Cutting,
+    /// Where flows come from.
+    origins: Origins,
     /// By VM: passages copied into the guest that no vCPU has taken yet.
     copied: Vec<Vec<(usize, u64)>>,
     options: Options,
@@ -125,7 +134,8 @@ impl Correlator {
             open: OpenTable::default(),
             content: FxHashMap::default(),
             arriving: Arriving::default(),
-            segmented: FxHashMap::default(),
+            cutting: Cutting::default(),
+            origins: Origins::default(),
             copied: vec![Vec::new(); vms],
             options,
             born: FxHashMap::default(),
@@ -153,12 +163,16 @@ impl Correlator {
         while let Some(event) = self.order.pop_any() {
             self.step(&event);
         }
-        self.now_ns = u64::MAX;
+        let under_way_ns = std::mem::replace(&mut self.now_ns, u64::MAX).saturating_sub(STACK_WITHIN_NS);
         for vm in 0..self.copied.len() {
             self.guest_ran(vm);
         }
+        self.expire_cut();
         while let Some((slot, _)) = self.open.oldest() {
-            self.close(slot, End::Unfinished);
+            let last_ns =
+                self.open.get(slot).and_then(|open| open.passage.stamps.last()).map(|stamp| stamp.time_ns);
+            let under_way = last_ns.is_some_and(|last_ns| last_ns >= under_way_ns);
+            self.close(slot, if under_way { End::Open } else { End::Unfinished });
         }
     }
 
@@ -208,6 +222,7 @@ impl Correlator {
             self.evicted += u64::from(end == End::Evicted);
             self.close(slot, end);
         }
+        self.expire_cut();
         while let Some(slot) = self.open.lingering(self.now_ns.saturating_sub(STACK_WITHIN_NS)) {
             self.close(slot, End::Unfinished);
         }

@@ -6,28 +6,16 @@ use rustc_hash::FxHashMap;
 use tracer_common::{frame::Kind, hop::Hop};
 
 use crate::{
-    correlate::passage::{End, Passage},
+    correlate::{
+        cutting::Cut,
+        passage::{End, Passage},
+    },
     decode::Event,
 };
 
 /// How long after its last hop a frame may come by with other content in the same place of its flow: a header
 /// that was pulled in or grew. Later it is rather the same sent again at a recycled address.
 const SAME_PLACE_NS: u64 = 500_000;
-
-/// A super-frame's byte range, once it has been cut up.
-#[derive(Debug)]
-pub(super) struct Segments {
-    /// Sequence number behind its last byte.
-    end: u32,
-    /// Address of its last segment, once seen.
-    last: u64,
-}
-
-impl Segments {
-    pub(super) fn of(passage: &Passage) -> Segments {
-        Segments { end: passage.seq.wrapping_add(passage.payload), last: 0 }
-    }
-}
 
 /// An open passage and what only matters while it is.
 #[derive(Debug)]
@@ -40,27 +28,25 @@ pub(super) struct Open {
     pub(super) passed_over: bool,
     /// Copies that went other ways.
     pub(super) branches: u32,
-    pub(super) segments: Option<Segments>,
+    /// Of a super-frame that was cut up: what is known of its segments.
+    pub(super) cut: Option<Cut>,
     /// How it ended, if GRO did not take it.
     pub(super) ended: Option<End>,
-    /// Flow as last seen, which behind a NAT is not the guest's.
-    pub(super) wire_flow: u64,
     skbs: Vec<u64>,
     heads: Vec<u64>,
 }
 
 impl Open {
     pub(super) fn new(passage: Passage) -> Open {
-        let (skb, wire_flow) = (passage.skb, passage.flow);
+        let skb = passage.skb;
         Open {
             number: 0,
             passage,
             reader: 0,
             passed_over: false,
             branches: 0,
-            segments: None,
+            cut: None,
             ended: None,
-            wire_flow,
             skbs: vec![skb],
             heads: Vec::new(),
         }
@@ -82,49 +68,29 @@ impl Open {
         let same_place = event.hop != Hop::BridgeIn
             && event.time_ns < last_ns + SAME_PLACE_NS
             && event.kind == passage.kind
-            && (event.flow, event.seq, event.ack) == (passage.flow, passage.seq, passage.ack)
-            && (event.kind == Some(Kind::Tcp) || event.payload() == passage.payload);
+            && event.flow == passage.flow_to
+            && (event.seq, event.ack) == (passage.seq, passage.ack)
+            && (event.kind == Some(Kind::Tcp) || event.payload() == passage.payload || self.grew(event));
         if !self.is_same(event) {
             if !same_place {
                 return false;
             }
             let numbered = matches!(event.kind, Some(Kind::Tcp | Kind::EchoRequest | Kind::EchoReply));
-            self.passage.ambiguous |= !numbered;
-        }
-        if event.kind.is_some() {
-            self.wire_flow = event.flow;
+            self.passage.ambiguous |= !numbered && !self.grew(event);
         }
         true
+    }
+
+    /// Whether it shows up as a super-frame that holds more than what was seen of it: GRO has merged others into it.
+    pub(super) fn grew(&self, event: &Event) -> bool {
+        let stream = matches!(event.kind, Some(Kind::Tcp | Kind::Udp));
+        let told = event.gso_size > 0 || event.kind == Some(Kind::Tcp);
+        stream && told && event.payload() > self.passage.payload
     }
 
     /// Whether a buffer is the frame's, as far as it is known.
     pub(super) fn has_buffer(&self, head: u64) -> bool {
         head == 0 || self.passage.head == 0 || self.passage.head == head
-    }
-
-    /// Whether the frame can be cut into segments: TCP with more payload than one segment holds.
-    pub(super) fn is_super_frame(&self) -> bool {
-        self.passage.kind == Some(Kind::Tcp) && self.passage.payload > 0
-    }
-
-    /// Whether a segment's bytes lie inside this super-frame.
-    pub(super) fn holds(&self, event: &Event) -> bool {
-        let offset = event.seq.wrapping_sub(self.passage.seq);
-        // As many bytes as the whole: no part of it, but the same sent again.
-        self.segments.is_some() && offset < self.passage.payload && event.payload() < self.passage.payload
-    }
-
-    pub(super) fn took_segment(&mut self, event: &Event) {
-        if let Some(segments) = &mut self.segments
-            && event.seq.wrapping_add(event.payload()) == segments.end
-        {
-            segments.last = event.skb;
-        }
-    }
-
-    /// Whether `skb` ends the frame: it is the frame, or its last segment.
-    pub(super) fn is_last_segment(&self, skb: u64) -> bool {
-        self.segments.as_ref().is_none_or(|segments| segments.last == skb)
     }
 }
 
@@ -198,22 +164,6 @@ impl OpenTable {
     /// Whether the passage `number` is the one in `slot`.
     pub(super) fn is(&self, slot: usize, number: u64) -> bool {
         self.get(slot).is_some_and(|open| open.number == number)
-    }
-
-    /// Lets a further `sk_buff` stand for the passage.
-    pub(super) fn alias(&mut self, slot: usize, skb: u64) {
-        self.skbs.insert(skb, slot);
-        if let Some(open) = self.get_mut(slot) {
-            open.skbs.push(skb);
-        }
-    }
-
-    /// An `sk_buff` stands for its passage no more; its address may be used again.
-    pub(super) fn forget_alias(&mut self, skb: u64) {
-        let Some(slot) = self.skbs.remove(&skb) else { return };
-        if let Some(open) = self.get_mut(slot) {
-            open.skbs.retain(|&known| known != skb);
-        }
     }
 
     /// Lets a passage stay open without its addresses, which may be used again.

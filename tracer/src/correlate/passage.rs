@@ -79,10 +79,14 @@ pub enum End {
     },
     /// All its copies went on as branches; the original was freed.
     Branched,
+    /// A super-frame that was cut into segments, which went on as branches.
+    Cut,
     /// Freed elsewhere: delivered to the host itself, or eaten by something that vmhop does not watch.
     Consumed,
     /// Neither an end nor a drop was seen.
     Unfinished,
+    /// The recording ended while it was on its way.
+    Open,
     /// Given up because too many were open.
     Evicted,
 }
@@ -98,15 +102,13 @@ pub enum Side {
     Host,
 }
 
-/// Events of frames that are one with this one: merged into it by GRO, or cut from it by GSO. Its own are stamps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Parts {
-    /// Further frames at `nic.rx`.
-    pub arrived: u64,
-    /// Further segments at `nic.xmit`.
-    pub sent: u64,
-    /// Further segments at `nic.done`.
-    pub done: u64,
+/// What a branch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Branch {
+    /// A copy that a flood made.
+    Copy,
+    /// A segment that was cut from a super-frame.
+    Segment,
 }
 
 /// One frame's way through the host in one direction.
@@ -120,14 +122,18 @@ pub struct Passage {
     pub to: Side,
     /// What the frame is; `None` where no header was read.
     pub kind: Option<Kind>,
-    /// Flow, as seen on the guest's side where that was seen.
+    /// Flow as it began; a NAT may change it on the way.
     pub flow: u64,
+    /// Flow as last seen.
+    pub flow_to: u64,
     /// Content digest.
     pub digest: u64,
-    /// TCP or echo sequence number.
+    /// [`Frame::seq`](tracer_common::frame::Frame::seq), as seen on the guest's side where that was seen.
     pub seq: u32,
-    /// TCP acknowledgement number or echo identifier.
+    /// [`Frame::ack`](tracer_common::frame::Frame::ack), as `seq`.
     pub ack: u32,
+    /// TCP's timestamps, [`Frame::stamps`](tracer_common::frame::Frame::stamps); 0 where not read.
+    pub timestamps: u32,
     /// TCP flags.
     pub tcp_flags: u8,
     /// Bytes of layer 4 payload.
@@ -136,14 +142,24 @@ pub struct Passage {
     pub len: u32,
     /// Whether an event could have belonged to another passage as well.
     pub ambiguous: bool,
-    /// Whether it is a copy that a flood made.
-    pub branch: bool,
+    /// Of a super-frame the payload of one segment on the wire, bytes; 0: it is none, or that was not read.
+    pub gso_size: u16,
+    /// Whether it came or went in a tunnel.
+    pub tunnelled: bool,
+    /// What it branched off another passage as; its first `shared` stamps are that one's too.
+    pub branch: Option<Branch>,
+    /// How many stamps it shares.
+    pub shared: usize,
     /// How it ended.
     pub end: End,
     /// Of a dropped one, the code address that dropped it; else 0.
     pub dropped_at: u64,
-    /// Of a super-frame, what was joined beyond its own stamps.
-    pub parts: Parts,
+    /// Whether where it came from was not seen, but is known of others of its flow.
+    pub inferred: bool,
+    /// Whether GRO merged others into it, seen or not.
+    pub grew: bool,
+    /// Stamps of the frames that GRO merged into it, but for its own.
+    pub merged: Vec<Vec<Stamp>>,
     /// `skb->head` while alive.
     pub(super) head: u64,
     /// `sk_buff` address while alive.
@@ -165,17 +181,24 @@ impl Passage {
             to: Side::Host,
             kind: event.kind,
             flow: event.flow,
+            flow_to: event.flow,
             digest: event.digest,
             seq: event.seq,
             ack: event.ack,
+            timestamps: event.stamps,
             tcp_flags: event.tcp_flags,
             payload: event.payload(),
             len: event.len,
             ambiguous: false,
-            branch: false,
+            gso_size: event.gso_size,
+            tunnelled: event.tunnelled,
+            branch: None,
+            shared: 0,
             end: End::Unfinished,
             dropped_at: 0,
-            parts: Parts::default(),
+            inferred: false,
+            grew: false,
+            merged: Vec::new(),
             head: event.head,
             skb: event.skb,
         };
@@ -186,26 +209,8 @@ impl Passage {
     /// A passage of which nothing has been seen, for tests.
     #[cfg(test)]
     pub(crate) fn empty(from: Side, to: Side) -> Passage {
-        Passage {
-            dropped_at: 0,
-            stamps: Vec::new(),
-            from,
-            to,
-            kind: None,
-            flow: 0,
-            digest: 0,
-            seq: 0,
-            ack: 0,
-            tcp_flags: 0,
-            payload: 0,
-            len: 0,
-            ambiguous: false,
-            branch: false,
-            end: End::Unfinished,
-            parts: Parts::default(),
-            head: 0,
-            skb: 0,
-        }
+        let nothing = Event::at(0, Hop::SkbFree, Hook::ConsumeSkb);
+        Passage { stamps: Vec::new(), from, to, ..Passage::begin(&nothing) }
     }
 
     /// Appends an event that has been found to be this passage's next.
@@ -217,12 +222,62 @@ impl Passage {
             Hop::TapQueue | Hop::TapRing => self.to = Side::Guest(slot),
             _ => {}
         }
-        let at_tap = matches!(event.hop, Hop::TapRx | Hop::TapQueue | Hop::TapRing);
-        if at_tap && event.kind.is_some() {
-            // Behind a NAT the two sides differ; questions and answers are matched as the guest sees them.
-            (self.flow, self.seq, self.ack) = (event.flow, event.seq, event.ack);
+        if event.kind.is_some() {
+            self.read(event);
         }
         self.head = if event.head != 0 { event.head } else { self.head };
+    }
+
+    /// Takes over what an event says of the frame here.
+    fn read(&mut self, event: &Event) {
+        self.flow_to = event.flow;
+        if matches!(event.hop, Hop::TapQueue | Hop::TapRing) {
+            // Behind a NAT the two sides differ; questions and answers are matched as the guest sees them.
+            (self.seq, self.ack) = (event.seq, event.ack);
+        }
+        if event.stamps != 0 {
+            self.timestamps = event.stamps;
+        }
+        self.gso_size = self.gso_size.max(event.gso_size);
+        self.tunnelled |= event.tunnelled;
+    }
+
+    /// The part of it that is a segment, which shares its way so far.
+    pub(super) fn segment(&self, event: &Event) -> Passage {
+        let mut segment = Passage {
+            branch: Some(Branch::Segment),
+            shared: self.stamps.len(),
+            digest: event.digest,
+            tcp_flags: event.tcp_flags,
+            payload: event.payload(),
+            len: event.len,
+            gso_size: 0,
+            merged: Vec::new(),
+            skb: event.skb,
+            seq: event.seq,
+            ..self.clone()
+        };
+        segment.add(event, Rule::Range);
+        segment
+    }
+
+    /// The flow that its answer, or what it answers, has on the side where it ends: a guest's where it has one.
+    pub fn flow_as_question(&self) -> u64 {
+        if matches!(self.to, Side::Guest(_)) { self.flow_to } else { self.flow }
+    }
+
+    /// The flow by which what it answers is known.
+    pub fn flow_as_answer(&self) -> u64 {
+        if matches!(self.from, Side::Guest(_)) { self.flow } else { self.flow_to }
+    }
+
+    /// Frames on the wire that it stands for.
+    pub fn wire_frames(&self) -> u64 {
+        let by_size = match self.gso_size {
+            0 => 1,
+            size => self.payload.div_ceil(u32::from(size)).max(1),
+        };
+        u64::from(by_size).max(self.merged.len() as u64 + 1)
     }
 
     /// Puts a stamp that was known before the first one in front.
@@ -245,6 +300,16 @@ impl Passage {
     pub fn stage(&self) -> u8 {
         let own = self.stamps.iter().rev().find(|stamp| stamp.hop.user_number().is_none());
         own.map_or(0, |stamp| stamp.hop.stage())
+    }
+
+    /// How far it had come when it branched off; 0 where it did not.
+    pub fn shared_stage(&self) -> u8 {
+        let shared = self.stamps[..self.shared].iter().rev();
+        shared
+            .filter(|stamp| stamp.hop.user_number().is_none())
+            .map(|stamp| stamp.hop.stage())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Whether `hop` can be its next.

@@ -45,7 +45,8 @@ fn vm(name: &str, tap: u32, first_tid: i32) -> Vm {
 fn correlator(limits: Limits) -> Correlator {
     let topology = Topology { vms: vec![vm("a", 100, 10), vm("b", 102, 20)] };
     let threads = Threads::new(&topology, |_, ifindex| Some((ifindex - 100) as u8));
-    Correlator::new(limits, threads, 2, Options { waits_for_vcpu: true, irqs: false, xdp: true })
+    let options = Options { waits_for_vcpu: true, irqs: false, xdp: true, segments_told: false };
+    Correlator::new(limits, threads, 2, options)
 }
 
 /// An event of the skb at address `skb`, whose content is number `content`.
@@ -59,6 +60,7 @@ fn at(time_ns: u64, hop: Hop, skb: u64, device: u8, content: u64) -> Event {
         len: 98,
         seq: content as u32,
         ack: 0,
+        stamps: 0,
         tid: 10,
         cpu: 0,
         device: Some(device),
@@ -67,7 +69,13 @@ fn at(time_ns: u64, hop: Hop, skb: u64, device: u8, content: u64) -> Event {
         kind: Some(Kind::EchoRequest),
         tcp_flags: 0,
         overhead: 42,
+        gso_size: 0,
+        tunnelled: false,
     }
+}
+
+fn branches(passages: &[Passage]) -> Vec<Option<Branch>> {
+    passages.iter().map(|passage| passage.branch).collect()
 }
 
 /// An event that the address alone identifies.
@@ -175,7 +183,7 @@ fn a_clone_is_a_branch_that_shares_its_parents_hops() {
         at(150, Hop::TapRing, 0xa, 2, 1),
     ];
     let passages = run(&events);
-    assert_eq!(passages.iter().map(|passage| passage.branch).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(branches(&passages), [None, Some(Branch::Copy)]);
     assert_eq!(hops(&passages[1]), ["nic.rx", "nic.stack", "tap.queue", "tap.ring"]);
     assert_eq!((passages[0].to, passages[1].to), (Side::Guest(2), Side::Guest(0)));
 }
@@ -200,7 +208,7 @@ fn a_frame_that_arrives_is_no_clone_of_what_its_buffer_held_before() {
     let same_buffer = |event: Event| Event { skb: 0xb, head: delivered.head, flow: delivered.flow, ..event };
     let next: Vec<_> = outward(200, 0xb, 2).into_iter().map(same_buffer).collect();
     let passages = run(&[vec![delivered], next].concat());
-    assert_eq!(passages.iter().map(|passage| passage.branch).collect::<Vec<_>>(), [false, false]);
+    assert_eq!(branches(&passages), [None, None]);
     assert_eq!(hops(&passages[1]), ["tap.rx", "nic.queue", "nic.xmit", "nic.done"]);
 }
 
@@ -358,10 +366,16 @@ fn segments_of_a_super_frame_are_inside_its_bytes() {
         bare(135, Hop::NicDone, 0xc, 1),
     ];
     let passages = run(&events);
-    assert_eq!(passages.len(), 1);
-    assert_eq!((passages[0].end, passages[0].time_at(Hop::NicXmit)), (End::Done, Some(120)));
-    assert_eq!(passages[0].time_at(Hop::NicDone), Some(135));
-    assert_eq!(passages[0].parts, Parts { arrived: 0, sent: 1, done: 1 });
+    assert_eq!(branches(&passages), [None, Some(Branch::Segment), Some(Branch::Segment)]);
+    assert_eq!(
+        passages.iter().map(|passage| passage.end).collect::<Vec<_>>(),
+        [End::Cut, End::Done, End::Done]
+    );
+    for (passage, [sent, done]) in passages[1..].iter().zip([[120, 125], [130, 135]]) {
+        assert_eq!(hops(passage), ["tap.rx", "nic.queue", "nic.xmit", "nic.done"]);
+        assert_eq!((passage.time_at(Hop::NicXmit), passage.time_at(Hop::NicDone)), (Some(sent), Some(done)));
+        assert_eq!((passage.shared, passage.payload), (2, 1500));
+    }
 }
 
 #[test]
@@ -386,7 +400,7 @@ fn gro_makes_one_passage_of_the_frames_that_it_merges() {
         tcp(120, Hop::NicStack, 0xc, 9000, 500),
     ];
     let passages = run(&events);
-    let figures = |passage: &Passage| (passage.start_ns(), passage.payload, passage.parts.arrived);
+    let figures = |passage: &Passage| (passage.start_ns(), passage.payload, passage.merged.len());
     assert_eq!(passages.iter().map(figures).collect::<Vec<_>>(), [(100, 1500, 2), (104, 500, 0)]);
 }
 
@@ -441,3 +455,4 @@ mod announced;
 mod exchanges;
 mod network;
 mod queues;
+mod segments;

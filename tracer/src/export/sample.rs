@@ -3,8 +3,9 @@
 use crate::{
     recording::{Host, ProgramCost},
     report::{
-        Cost, CpuCount, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Passages, Recording,
-        Report, RuleCount, SCHEMA, SegmentRow, ThreadRow, VcpuTimeKind, VcpuTimeRow, VmBill, WarningRow,
+        Cost, CpuCount, Drop, Exchanges, FlowRow, Group, HopCount, HopRow, LayerRow, Losses, NicRow,
+        Passages, Recording, Report, RuleCount, SCHEMA, SegmentRow, ThreadRow, VanishedRow, VcpuTimeKind,
+        VcpuTimeRow, VmBill, WarningRow,
     },
     topology::Topology,
 };
@@ -47,6 +48,9 @@ pub(crate) fn empty() -> Report {
         layers: Vec::new(),
         exchanges,
         passages: Passages::default(),
+        nics: Vec::new(),
+        flows: Vec::new(),
+        flows_left_out: 0,
         losses: Losses::default(),
         bill: Vec::new(),
         cost: Cost::default(),
@@ -80,7 +84,15 @@ pub(crate) fn full() -> Report {
         polled: 2,
         unannounced: 1,
         bytes: 23_814,
+        segments: 4,
+        wire_frames: 260,
     };
+    report.nics = vec![nic("receive", 122, 11_956), nic("transmit", 119, 11_662)];
+    report.flows = vec![
+        flow("198.51.100.2:40000 > 192.0.2.3:80 tcp", Some("192.0.2.1:40000 > 192.0.2.3:80 tcp"), 3, 12_000),
+        flow("192.0.2.3 > 192.0.2.2 icmp", None, 120, 11_760),
+    ];
+    report.flows_left_out = 5;
     report.losses = Losses {
         ring: vec![HopCount { hop: "vmm.wake".to_owned(), count: 2 }],
         ring_by_cpu: vec![CpuCount { cpu: 1, count: 2 }],
@@ -95,6 +107,11 @@ pub(crate) fn full() -> Report {
             reason: "FULL_RING".to_owned(),
             count: 1,
         }],
+        vanished: vec![VanishedRow {
+            after: "nic.stack".to_owned(),
+            how: "freed elsewhere, as what the host takes in".to_owned(),
+            count: 2,
+        }],
     };
     report.cost = cost();
     report.warnings = vec![
@@ -102,6 +119,15 @@ pub(crate) fn full() -> Report {
         WarningRow { grave: false, text: "a lesser thing: it matters less; do that".to_owned() },
     ];
     report
+}
+
+fn nic(way: &str, frames: u64, bytes: u64) -> NicRow {
+    let (device, way) = ("nic0".to_owned(), way.to_owned());
+    NicRow { device, way, frames, bytes, wire_frames: frames + 9, wire_bytes: bytes + 486 }
+}
+
+fn flow(flow: &str, translated: Option<&str>, passages: u64, bytes: u64) -> FlowRow {
+    FlowRow { flow: flow.to_owned(), translated: translated.map(str::to_owned), passages, bytes }
 }
 
 fn hops() -> Vec<HopRow> {

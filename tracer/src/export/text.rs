@@ -28,6 +28,8 @@ pub fn write(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<(
     sections::passages(&report.passages, out)?;
     bill::write(&report.bill, width, out)?;
     sections::hops(&report.hops, width, out)?;
+    sections::nics(&report.nics, out)?;
+    sections::flows(&report.flows, report.flows_left_out, out)?;
     sections::losses(&report.losses, out)?;
     sections::cost(&report.cost, out)?;
     sections::warnings(report, false, width, out)

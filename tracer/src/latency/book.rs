@@ -99,15 +99,22 @@ pub struct LatencyBook {
 }
 
 impl LatencyBook {
-    /// Enters a passage.
+    /// Enters a passage: of a branch what is its own, of a super-frame also the ways of the frames merged into it.
     pub fn passage(&mut self, passage: &Passage) {
-        // A branch shares its parent's hops; only what is its own counts.
-        let first_own =
-            if passage.branch { passage.stamps.len().saturating_sub(own_hops(passage) + 1) } else { 0 };
-        for pair in passage.stamps[first_own..].windows(2) {
-            let span = Span { way: Way::of(passage), from: pair[0].hop, to: pair[1].hop };
-            self.segments.entry(span).or_default().record(pair[0].time_ns, pair[1].time_ns);
+        let way = Way::of(passage);
+        let own = &passage.stamps[passage.shared.saturating_sub(1)..];
+        own.windows(2).for_each(|pair| self.segment(way, &pair[0], &pair[1]));
+        for merged in &passage.merged {
+            let Some(last) = merged.last() else { continue };
+            merged.windows(2).for_each(|pair| self.segment(way, &pair[0], &pair[1]));
+            let together = passage.stamps.iter().find(|stamp| stamp.hop.stage() > last.hop.stage());
+            together.into_iter().for_each(|stamp| self.segment(way, last, stamp));
         }
+    }
+
+    fn segment(&mut self, way: Way, from: &Stamp, to: &Stamp) {
+        let span = Span { way, from: from.hop, to: to.hop };
+        self.segments.entry(span).or_default().record(from.time_ns, to.time_ns);
     }
 
     /// Enters an exchange, whose passages have been entered before.
@@ -130,12 +137,6 @@ impl LatencyBook {
             }
         }
     }
-}
-
-/// How many of a branch's stamps are its own: from the hop on where it left its parent.
-fn own_hops(passage: &Passage) -> usize {
-    use crate::correlate::Rule;
-    passage.stamps.iter().rev().take_while(|stamp| stamp.rule != Rule::Head).count() + 1
 }
 
 impl GroupBook {

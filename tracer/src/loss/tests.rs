@@ -40,7 +40,7 @@ fn what_was_written_without_a_kick_was_polled() {
     let told = passage(GUEST, WIRE, &[Hop::VmmKick, Hop::TapWrite, Hop::TapRx]);
     let untold = passage(GUEST, WIRE, &[Hop::TapWrite, Hop::TapRx]);
     let mut copy = untold.clone();
-    copy.branch = true;
+    copy.branch = Some(Branch::Copy);
     let unwritten = passage(GUEST, WIRE, &[Hop::TapRx]);
     assert_eq!(book(None, &[told, untold.clone(), copy, unwritten]).passages.polled, 1);
     let mut unserved = LossBook::new(BTreeMap::from([(0, tap(None, &[Hop::TapWrite]))]));

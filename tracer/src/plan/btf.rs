@@ -68,6 +68,8 @@ impl KernelBtf {
             skb_len: self.offset("sk_buff", "len")?,
             skb_data_len: self.offset("sk_buff", "data_len")?,
             skb_head: self.offset("sk_buff", "head")?,
+            skb_end: self.offset("sk_buff", "end")?,
+            shinfo_gso_size: self.offset("skb_shared_info", "gso_size")?,
             skb_data: self.offset("sk_buff", "data")?,
             skb_mac_header: self.offset("sk_buff", "mac_header")?,
             skb_protocol: self.offset("sk_buff", "protocol")?,

@@ -113,7 +113,7 @@ impl Probe {
             .override_global("SETTINGS", &settings, true)
             .override_global(aya_log::LEVEL, &setup.log_level, true)
             // Its name carries the version: an object that writes other records lacks it and does not load.
-            .override_global("VMHOP_ABI_2", &ABI_VERSION, true)
+            .override_global("VMHOP_ABI_3", &ABI_VERSION, true)
             .override_global("EXIT_RECORD", &setup.exit_record, true)
             .map_max_entries("EVENTS", setup.ring_bytes)
             .map_max_entries("ACCOUNTS", setup.targets.vcpus().len().max(1) as u32)

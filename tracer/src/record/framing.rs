@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use arrow::ipc::{self, Message, MessageHeader, MetadataVersion, RecordBatch, Type};
 
-use super::schema::{COLUMNS, ColumnKind};
+use super::schema::{Column, ColumnKind};
 
 /// Longest metadata of a message: the header's JSON is some 100 KB with a thousand devices.
 const MAX_METADATA: usize = 64 << 20;
@@ -95,14 +95,14 @@ pub(super) fn schema_metadata<'a>(message: &Message<'a>) -> Option<Vec<(&'a str,
     Some(pairs.iter().filter_map(|pair| Some((pair.key()?, pair.value()?))).collect())
 }
 
-/// Checks that a schema message has the columns of this format.
-pub(super) fn check_columns(message: &Message<'_>) -> Result<(), FramingError> {
+/// Checks that a schema message has these columns.
+pub(super) fn check_columns(message: &Message<'_>, columns: &[Column]) -> Result<(), FramingError> {
     let schema = message.header_as_schema().ok_or("the first message is no schema")?;
     let fields = schema.fields().ok_or("the schema has no columns")?;
-    if fields.len() != COLUMNS.len() || schema.endianness() != ipc::Endianness::Little {
+    if fields.len() != columns.len() || schema.endianness() != ipc::Endianness::Little {
         return Err(FramingError::Corrupt(format!("the schema has {} columns", fields.len())));
     }
-    for (field, column) in fields.iter().zip(&COLUMNS) {
+    for (field, column) in fields.iter().zip(columns) {
         let kind = match field.type_type() {
             Type::Utf8 => Some(ColumnKind::Text),
             Type::Int => field
@@ -121,7 +121,11 @@ pub(super) fn check_columns(message: &Message<'_>) -> Result<(), FramingError> {
 }
 
 /// The record batch of a message, with every length and offset in it checked against the body.
-pub(super) fn batch<'a>(message: &Message<'a>, body: usize) -> Result<RecordBatch<'a>, FramingError> {
+pub(super) fn batch<'a>(
+    message: &Message<'a>,
+    columns: &[Column],
+    body: usize,
+) -> Result<RecordBatch<'a>, FramingError> {
     if message.header_type() != MessageHeader::RecordBatch || message.version() != MetadataVersion::V5 {
         return Err("a message is no record batch".into());
     }
@@ -129,7 +133,7 @@ pub(super) fn batch<'a>(message: &Message<'a>, body: usize) -> Result<RecordBatc
     let rows = usize::try_from(batch.length()).map_err(|_| "a batch has a negative length")?;
     let nodes = batch.nodes().ok_or("a batch has no columns")?;
     let mut buffers = batch.buffers().ok_or("a batch has no buffers")?.iter();
-    if batch.compression().is_some() || nodes.len() != COLUMNS.len() || rows > body {
+    if batch.compression().is_some() || nodes.len() != columns.len() || rows > body {
         return Err("a batch is compressed, or has other columns or more rows than fit".into());
     }
     let mut room = || -> Option<usize> {
@@ -138,7 +142,7 @@ pub(super) fn batch<'a>(message: &Message<'a>, body: usize) -> Result<RecordBatc
             (usize::try_from(buffer.offset()).ok()?, usize::try_from(buffer.length()).ok()?);
         (offset.checked_add(length)? <= body).then_some(length)
     };
-    for (node, column) in nodes.iter().zip(&COLUMNS) {
+    for (node, column) in nodes.iter().zip(columns) {
         let whole = check_column(column.kind, rows, node.null_count() != 0, &mut room).unwrap_or(false);
         let nulls = usize::try_from(node.null_count()).is_ok_and(|nulls| nulls <= rows);
         let nullable = column.nullable || node.null_count() == 0;

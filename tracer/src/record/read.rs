@@ -95,6 +95,7 @@ pub struct RecordReader {
     path: String,
     input: Box<dyn Read + Send>,
     header: Header,
+    abi: u32,
     schema: SchemaRef,
     rows: Option<Rows>,
     read: u64,
@@ -137,13 +138,19 @@ impl RecordReader {
                 return Err(ReadError::NotARecording { path });
             }
         };
-        let header = header(&path, &schema)?;
-        Ok(Self { path, input, header, schema: schema::plain(), rows: None, read: 0, state: State::Open })
+        let (header, abi) = header(&path, &schema)?;
+        let schema = schema::plain(schema::columns(abi));
+        Ok(Self { path, input, header, abi, schema, rows: None, read: 0, state: State::Open })
     }
 
     /// What was known when the recording started.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Version of the events' meaning ([`ABI_VERSION`](tracer_common::event::ABI_VERSION) of the vmhop that wrote them).
+    pub fn abi(&self) -> u32 {
+        self.abi
     }
 
     /// Whether the stream stopped without its end marker, which a crash leaves behind; known once the
@@ -175,7 +182,7 @@ impl RecordReader {
 
     fn batch(&self, Framed { metadata, body }: Framed) -> Result<Rows, FramingError> {
         let message = framing::message(&metadata)?;
-        let batch = framing::batch(&message, body.len())?;
+        let batch = framing::batch(&message, schema::columns(self.abi), body.len())?;
         let schema = Arc::clone(&self.schema);
         let no_dictionaries = HashMap::new();
         let body = Buffer::from_vec(body);
@@ -206,8 +213,9 @@ impl Iterator for RecordReader {
     }
 }
 
-/// Checks that a schema message is that of a recording of this version, and reads the header in it.
-fn header(path: &str, schema: &Framed) -> Result<Header, ReadError> {
+/// Checks that a schema message is that of a recording that this version reads. Gives the header in it and the version of
+/// the events.
+fn header(path: &str, schema: &Framed) -> Result<(Header, u32), ReadError> {
     let path = path.to_owned();
     let Ok(message) = framing::message(&schema.metadata) else {
         return Err(ReadError::NotARecording { path });
@@ -218,20 +226,21 @@ fn header(path: &str, schema: &Framed) -> Result<Header, ReadError> {
         return Err(ReadError::NotARecording { path });
     };
     let (abi, own_abi) = (value(ABI_KEY).unwrap_or("0"), schema::abi_version());
-    if format != FORMAT_VERSION || !schema::reads_abi(abi) {
+    let Some(version) = schema::readable_abi(abi).filter(|_| format == FORMAT_VERSION) else {
         let shown = |format: &str, abi: &str| {
             format!("format {} with events of version {}", format.escape_debug(), abi.escape_debug())
         };
         let (found, supported) = (shown(format, abi), shown(FORMAT_VERSION, &own_abi));
         return Err(ReadError::OtherVersion { path, found, supported });
-    }
-    if let Err(FramingError::Corrupt(what)) = framing::check_columns(&message) {
+    };
+    if let Err(FramingError::Corrupt(what)) = framing::check_columns(&message, schema::columns(version)) {
         return Err(ReadError::Corrupt { path, rows: 0, what });
     }
-    serde_json::from_str(value(HEADER_KEY).unwrap_or_default()).map_err(|error| {
+    let header = serde_json::from_str(value(HEADER_KEY).unwrap_or_default()).map_err(|error| {
         let what = format!("its header is not the JSON it should be: {error}");
         ReadError::Corrupt { path, rows: 0, what }
-    })
+    })?;
+    Ok((header, version))
 }
 
 /// A batch, column by column, and the row that comes next.
@@ -254,6 +263,15 @@ struct Rows {
     tcp_flags: ScalarBuffer<u8>,
     overhead: ScalarBuffer<u8>,
     note: StringArray,
+    /// Of recordings from version 3 on.
+    further: Option<Further>,
+}
+
+/// Columns that version 3 added.
+struct Further {
+    stamps: ScalarBuffer<u32>,
+    gso_size: ScalarBuffer<u16>,
+    tunnelled: ScalarBuffer<u8>,
 }
 
 impl Rows {
@@ -279,6 +297,14 @@ impl Rows {
             tcp_flags: next::<UInt8Type>(columns)?,
             overhead: next::<UInt8Type>(columns)?,
             note: columns.next()?.as_string_opt::<i32>()?.clone(),
+            further: match columns.len() {
+                0 => None,
+                _ => Some(Further {
+                    stamps: next::<UInt32Type>(columns)?,
+                    gso_size: next::<UInt16Type>(columns)?,
+                    tunnelled: next::<UInt8Type>(columns)?,
+                }),
+            },
         })
     }
 
@@ -293,6 +319,7 @@ impl Rows {
             return Ok(Item::Note(note));
         }
         let hook = self.hook[at];
+        let further = self.further.as_ref();
         Ok(Item::Event(Event {
             time_ns: self.time_ns[at],
             skb: self.skb[at],
@@ -302,6 +329,7 @@ impl Rows {
             len: self.len[at],
             seq: self.seq[at],
             ack: self.ack[at],
+            stamps: further.map_or(0, |columns| columns.stamps[at]),
             tid: self.tid[at],
             cpu: self.cpu[at],
             device: self.device.is_valid(at).then(|| self.device.value(at)),
@@ -310,6 +338,8 @@ impl Rows {
             kind: Kind::from_code(self.kind[at]),
             tcp_flags: self.tcp_flags[at],
             overhead: self.overhead[at],
+            gso_size: further.map_or(0, |columns| columns.gso_size[at]),
+            tunnelled: further.is_some_and(|columns| columns.tunnelled[at] != 0),
         }))
     }
 }

@@ -58,7 +58,7 @@ const fn integer(name: &'static str, bits: u8) -> Column {
 }
 
 /// All columns. The writer's builders and the reader's arrays have the same order.
-pub(super) const COLUMNS: [Column; 17] = [
+pub(super) const COLUMNS: [Column; 20] = [
     integer("time_ns", 64),
     integer("hop", 8),
     integer("hook", 8),
@@ -76,22 +76,34 @@ pub(super) const COLUMNS: [Column; 17] = [
     integer("tcp_flags", 8),
     integer("overhead", 8),
     Column { name: "note", kind: ColumnKind::Text, nullable: true },
+    integer("stamps", 32),
+    integer("gso_size", 16),
+    integer("tunnelled", 8),
 ];
+
+/// How many of them recordings of versions before 3 have.
+const FIRST_COLUMNS: usize = 17;
+
+/// The columns of recordings with events of a version.
+pub(super) fn columns(abi: u32) -> &'static [Column] {
+    if abi < 3 { &COLUMNS[..FIRST_COLUMNS] } else { &COLUMNS }
+}
 
 /// The version of the events' meaning, as text.
 pub(super) fn abi_version() -> String {
     ABI_VERSION.to_string()
 }
 
-/// Whether events of a version mean what this version reads in them: version 2 added hops and hooks to version 1, and
-/// changed nothing.
-pub(super) fn reads_abi(version: &str) -> bool {
-    version == abi_version() || version == "1"
+/// The version that a recording names, if its events mean what this version reads in them: version 2 added hops and
+/// hooks to version 1, version 3 columns.
+pub(super) fn readable_abi(version: &str) -> Option<u32> {
+    let known = 1..=ABI_VERSION;
+    version.parse().ok().filter(|version| known.contains(version))
 }
 
-/// The schema without metadata, for reading batches.
-pub(super) fn plain() -> SchemaRef {
-    let fields: Vec<Field> = COLUMNS
+/// The schema of these columns without metadata, for reading batches.
+pub(super) fn plain(columns: &[Column]) -> SchemaRef {
+    let fields: Vec<Field> = columns
         .iter()
         .map(|column| {
             let kind = match column.kind {
@@ -121,5 +133,5 @@ pub(super) fn with_header(header: &Header) -> Result<Schema> {
         (HOOKS_KEY.to_owned(), json(&hooks)?),
         (KINDS_KEY.to_owned(), json(&BTreeMap::from(KINDS))?),
     ]);
-    Ok(plain().as_ref().clone().with_metadata(metadata))
+    Ok(plain(&COLUMNS).as_ref().clone().with_metadata(metadata))
 }

@@ -59,6 +59,7 @@ fn event(n: u64) -> Event {
         len: 98,
         seq: n as u32,
         ack: 3,
+        stamps: n as u32 + 9,
         tid: 4,
         cpu: 513,
         device: n.is_multiple_of(2).then_some(n as u8),
@@ -67,6 +68,8 @@ fn event(n: u64) -> Event {
         kind: Kind::from_code((n % 10) as u8),
         tcp_flags: 0x18,
         overhead: 42,
+        gso_size: 1448,
+        tunnelled: n.is_multiple_of(3),
     }
 }
 

@@ -152,12 +152,15 @@ struct Columns {
     tcp_flags: UInt8Builder,
     overhead: UInt8Builder,
     note: StringBuilder,
+    stamps: UInt32Builder,
+    gso_size: UInt16Builder,
+    tunnelled: UInt8Builder,
 }
 
 impl Columns {
     fn push(&mut self, event: &Event) {
         let Event { time_ns, skb, head, digest, flow, len, seq, ack, tid, cpu, .. } = *event;
-        let Event { device, hop, hook, kind, tcp_flags, overhead, .. } = *event;
+        let Event { device, hop, hook, kind, tcp_flags, overhead, stamps, gso_size, tunnelled, .. } = *event;
         self.time_ns.append_value(time_ns);
         self.hop.append_value(hop as u8);
         self.hook.append_value(hook as u8);
@@ -175,20 +178,27 @@ impl Columns {
         self.tcp_flags.append_value(tcp_flags);
         self.overhead.append_value(overhead);
         self.note.append_null();
+        self.stamps.append_value(stamps);
+        self.gso_size.append_value(gso_size);
+        self.tunnelled.append_value(u8::from(tunnelled));
     }
 
     fn push_note(&mut self, json: &str) {
-        for column in [&mut self.hop, &mut self.hook, &mut self.kind, &mut self.tcp_flags, &mut self.overhead]
-        {
+        for column in [&mut self.hop, &mut self.hook, &mut self.kind] {
+            column.append_value(0);
+        }
+        for column in [&mut self.tcp_flags, &mut self.overhead, &mut self.tunnelled] {
             column.append_value(0);
         }
         for column in [&mut self.time_ns, &mut self.skb, &mut self.head, &mut self.digest, &mut self.flow] {
             column.append_value(0);
         }
-        for column in [&mut self.tid, &mut self.len, &mut self.seq, &mut self.ack] {
+        for column in [&mut self.tid, &mut self.len, &mut self.seq, &mut self.ack, &mut self.stamps] {
             column.append_value(0);
         }
-        self.cpu.append_value(0);
+        for column in [&mut self.cpu, &mut self.gso_size] {
+            column.append_value(0);
+        }
         self.device.append_null();
         self.note.append_value(json);
     }
@@ -214,6 +224,9 @@ impl Columns {
             Arc::new(this.tcp_flags.finish()),
             Arc::new(this.overhead.finish()),
             Arc::new(this.note.finish()),
+            Arc::new(this.stamps.finish()),
+            Arc::new(this.gso_size.finish()),
+            Arc::new(this.tunnelled.finish()),
         ]
     }
 }

@@ -38,7 +38,7 @@ impl Prepared {
         let (text, clauses) = &config.filter;
         let exits = exit_format(&vms);
         let setup = Setup {
-            settings: settings(&btf, clauses.len())?,
+            settings: settings(&btf, &config.vms, clauses.len())?,
             clauses: clauses.clone(),
             // -v: what is lost and why; -vv: every frame that makes no sense.
             log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
@@ -83,7 +83,7 @@ fn exit_format(vms: &[&Vm]) -> Result<ExitFormat, String> {
 pub(crate) fn setup(btf: &KernelBtf, vms: &[Vm], ring_bytes: u32) -> Result<Setup> {
     Ok(Setup {
         offsets: btf.offsets()?,
-        settings: settings(btf, 0)?,
+        settings: settings(btf, vms, 0)?,
         clauses: Vec::new(),
         log_level: 0,
         ring_bytes,
@@ -93,7 +93,7 @@ pub(crate) fn setup(btf: &KernelBtf, vms: &[Vm], ring_bytes: u32) -> Result<Setu
     })
 }
 
-fn settings(btf: &KernelBtf, clauses: usize) -> Result<Settings> {
+fn settings(btf: &KernelBtf, vms: &[Vm], clauses: usize) -> Result<Settings> {
     Ok(Settings {
         key: random_key()?,
         filter_clauses: clauses as u32,
@@ -101,6 +101,8 @@ fn settings(btf: &KernelBtf, clauses: usize) -> Result<Settings> {
         sys_writev: libc::SYS_writev as u32,
         drop_reasons: u32::from(btf.has_drop_reasons()),
         vhost_work_from_wait: vhost_work_from_wait(btf),
+        // Where frames are routed, netfilter may translate them.
+        translates: u32::from(vms.iter().flat_map(|vm| &vm.taps).any(|tap| tap.routed)),
         vcpu_id: btf.module_offset("kvm", "kvm_vcpu", "vcpu_id").unwrap_or(0),
         ..Settings::default()
     })

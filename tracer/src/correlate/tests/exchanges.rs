@@ -84,9 +84,19 @@ fn a_datagram_answers_only_while_a_question_is_outstanding() {
         let to = if from == GUEST { WIRE } else { GUEST };
         passage(start_ns, from, to, Kind::Udp, flow, 0)
     };
-    let (found, _) = paired(&[udp(100, GUEST, 4), udp(200, WIRE, 5), udp(300, WIRE, 5), udp(350, GUEST, 4)]);
+    // The third one is the answer again, or one whose question was not seen; the last two come after a long pause.
+    let later = 40_000_000_000;
+    let (found, _) = paired(&[
+        udp(100, GUEST, 4),
+        udp(200, WIRE, 5),
+        udp(300, WIRE, 5),
+        udp(350, GUEST, 4),
+        udp(450, WIRE, 5),
+        udp(later, WIRE, 5),
+        udp(later + 50, GUEST, 4),
+    ]);
     let initiators: Vec<_> = found.iter().map(|exchange| exchange.initiator).collect();
-    assert_eq!(initiators, [Initiator::Guest, Initiator::Peer]);
+    assert_eq!(initiators, [Initiator::Guest, Initiator::Guest, Initiator::Peer]);
 }
 
 #[test]
@@ -108,7 +118,7 @@ fn a_frame_that_enters_in_a_recycled_buffer_is_no_clone() {
     // The first frame went to the host itself, whose freeing of it shows at no hook.
     let again = Event { head: 0xa + 0x1000, flow: 2, ..at(200, Hop::TapRx, 0xb, 0, 2) };
     let passages = run(&[at(100, Hop::TapRx, 0xa, 0, 1), again]);
-    assert_eq!(passages.iter().map(|passage| passage.branch).collect::<Vec<_>>(), [false, false]);
+    assert_eq!(branches(&passages), [None, None]);
     assert_eq!(passages.iter().map(Passage::start_ns).collect::<Vec<_>>(), [100, 200]);
 }
 
@@ -232,6 +242,91 @@ fn a_segment_is_of_the_super_frame_that_was_cut_up_last() {
         ]
     };
     let passages = run(&[sent(100, 0xa, 1), sent(200, 0xc, 2)].concat());
-    let driven: Vec<_> = passages.iter().map(|passage| passage.time_at(Hop::NicXmit)).collect();
-    assert_eq!(driven, [Some(120), Some(220)]);
+    let segments: Vec<_> = passages.iter().filter(|passage| passage.branch.is_some()).collect();
+    let times = |passage: &&Passage| (passage.start_ns(), passage.time_at(Hop::NicXmit));
+    assert_eq!(segments.iter().map(times).collect::<Vec<_>>(), [(100, Some(120)), (200, Some(220))]);
+}
+
+#[test]
+fn a_timestamp_tells_which_sending_was_answered() {
+    let sent =
+        |start_ns, value: u32| Passage { timestamps: value << 16, ..tcp(start_ns, GUEST, 4, 1000, 500, 1) };
+    let answer = |echo: u32| Passage { timestamps: (77 << 16) | echo, ..tcp(200, WIRE, 5, 1, 0, 1500) };
+    for (second, echo, totals, ambiguous) in
+        [(9, 5, vec![100], 0), (9, 9, vec![50], 0), (5, 5, vec![], 2), (9, 3, vec![], 2)]
+    {
+        let (found, exchanger) = paired(&[sent(100, 5), sent(150, second), answer(echo)]);
+        assert_eq!(found.iter().map(Exchange::total_ns).collect::<Vec<_>>(), totals, "{second} {echo}");
+        let doubted = exchanger.tallies.get(&(ExchangeKind::Tcp, GUEST)).map_or(0, |tally| tally.ambiguous);
+        assert_eq!(doubted, ambiguous, "{second} {echo}");
+    }
+}
+
+#[test]
+fn what_was_sent_once_beside_bytes_sent_twice_is_certain() {
+    let sent = |start_ns, seq, value: u32| Passage {
+        timestamps: value << 16,
+        ..tcp(start_ns, GUEST, 4, seq, 500, 1)
+    };
+    let (found, _) = paired(&[
+        sent(100, 1000, 5),
+        sent(110, 1500, 5),
+        sent(150, 1000, 9),
+        Passage { timestamps: (77 << 16) | 9, ..tcp(200, WIRE, 5, 1, 0, 2000) },
+    ]);
+    let mut totals: Vec<_> = found.iter().map(Exchange::total_ns).collect();
+    totals.sort_unstable();
+    assert_eq!(totals, [50, 90]);
+}
+
+#[test]
+fn an_answer_names_its_question_among_several() {
+    let udp = |start_ns, from, flow, ack| {
+        let to = if from == GUEST { WIRE } else { GUEST };
+        Passage { ack, ..passage(start_ns, from, to, Kind::Udp, flow, 0) }
+    };
+    // Two names as of DNS, answered the other way round; then two echoes of all they got.
+    for (answers, totals) in
+        [([0x0002_0009, 0x0001_0008], [90, 110]), ([0x0002_0002, 0x0001_0001], [90, 110])]
+    {
+        let (found, exchanger) = paired(&[
+            udp(100, GUEST, 4, 0x0001_0001),
+            udp(110, GUEST, 4, 0x0002_0002),
+            udp(200, WIRE, 5, answers[0]),
+            udp(210, WIRE, 5, answers[1]),
+        ]);
+        assert_eq!(found.iter().map(Exchange::total_ns).collect::<Vec<_>>(), totals);
+        assert!(exchanger.tallies.values().all(|tally| tally.ambiguous == 0));
+    }
+}
+
+#[test]
+fn the_same_addresses_behind_another_guest_are_another_flow() {
+    let other = Side::Guest(2);
+    let (found, exchanger) = paired(&[
+        passage(100, WIRE, GUEST, Kind::EchoRequest, 4, 1),
+        passage(110, WIRE, other, Kind::EchoRequest, 4, 1),
+        passage(200, other, WIRE, Kind::EchoReply, 5, 1),
+        passage(210, GUEST, WIRE, Kind::EchoReply, 5, 1),
+    ]);
+    assert_eq!(found.iter().map(Exchange::total_ns).collect::<Vec<_>>(), [90, 110]);
+    assert!(exchanger.tallies.values().all(|tally| tally.ambiguous == 0));
+}
+
+#[test]
+fn between_guests_a_translated_flow_is_the_one_of_who_is_asked() {
+    let other = Side::Guest(2);
+    let question = Passage { flow_to: 8, ..passage(100, GUEST, other, Kind::EchoRequest, 4, 1) };
+    let answer = Passage { flow_to: 5, ..passage(200, other, GUEST, Kind::EchoReply, 9, 1) };
+    let (found, _) = paired(&[question, answer]);
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn a_question_whose_entry_was_not_seen_has_no_time_and_an_answer_has() {
+    let unseen = |passage| Passage { inferred: true, ..passage };
+    let ask = || passage(100, GUEST, WIRE, Kind::EchoRequest, 4, 1);
+    let reply = || passage(200, WIRE, GUEST, Kind::EchoReply, 5, 1);
+    assert!(paired(&[unseen(ask()), reply()]).0.is_empty());
+    assert_eq!(paired(&[ask(), unseen(reply())]).0.len(), 1);
 }

@@ -99,7 +99,7 @@ fn a_flood_parts_where_the_bridge_hands_on() {
     let passages = run(&events.map(|event| Event { head: 0xa + 0x1000, ..event }));
     let way = ["nic.rx", "nic.stack", "bridge.in", "bridge.out", "tap.queue"];
     assert_eq!(passages.iter().map(hops).collect::<Vec<_>>(), [way, way]);
-    assert_eq!(passages.iter().map(|passage| passage.branch).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(branches(&passages), [None, Some(Branch::Copy)]);
     let out = |passage: &Passage| passage.time_at(Hop::BridgeOut);
     assert_eq!(passages.iter().map(out).collect::<Vec<_>>(), [Some(130), Some(120)]);
 }

@@ -17,7 +17,7 @@ pub(super) fn on_kvm(events: &[Event]) -> Vec<Passage> {
     };
     let topology = Topology { vms: vec![machine("a", 100, 10), machine("b", 102, 20)] };
     let threads = Threads::new(&topology, |_, ifindex| Some((ifindex - 100) as u8));
-    let options = Options { waits_for_vcpu: true, irqs: true, xdp: false };
+    let options = Options { waits_for_vcpu: true, irqs: true, ..Options::default() };
     let mut correlator = Correlator::new(Limits::default(), threads, 2, options);
     events.iter().for_each(|event| correlator.push(*event));
     correlator.finish();

@@ -5,9 +5,14 @@ use std::io::{self, Write};
 use super::{paragraph, table};
 use crate::{
     export::numbers::{ABSENT, bar, count, counted, mean, name, percent, quantile, ratio, time},
-    report::{Cost, Group, HopRow, LayerRow, Losses, Passages, Report, SegmentRow},
+    report::{
+        Cost, Drop, FlowRow, Group, HopRow, LayerRow, Losses, NicRow, Passages, Report, SegmentRow,
+        VanishedRow,
+    },
 };
 
+/// Flows that are shown.
+const FLOWS: usize = 8;
 /// Characters of the longest bar.
 const BAR: usize = 30;
 
@@ -165,6 +170,14 @@ pub(super) fn passages(passages: &Passages, out: &mut dyn Write) -> io::Result<(
         count(passages.ambiguous),
         count(passages.branches),
     )?;
+    if passages.wire_frames > all || passages.segments > 0 {
+        writeln!(
+            out,
+            "  {} on the wire; {} cut by the kernel",
+            counted(passages.wire_frames, "frame"),
+            counted(passages.segments, "segment"),
+        )?;
+    }
     if passages.polled + passages.unannounced == 0 {
         return Ok(());
     }
@@ -199,8 +212,39 @@ pub(super) fn hops(rows: &[HopRow], width: usize, out: &mut dyn Write) -> io::Re
     Ok(())
 }
 
+/// What came in and went out at each NIC.
+pub(super) fn nics(rows: &[NicRow], out: &mut dyn Write) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nNICs")?;
+    let cells = rows.iter().map(|row| {
+        let counts = [row.frames, row.bytes, row.wire_frames, row.wire_bytes].map(count);
+        [vec![name(&row.device), name(&row.way)], counts.to_vec()].concat()
+    });
+    table::write(&["NIC", "way", "frames", "bytes", "on the wire", "bytes"], 2, cells, out)
+}
+
+/// The flows with the most bytes.
+pub(super) fn flows(rows: &[FlowRow], left_out: u64, out: &mut dyn Write) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nFlows")?;
+    let shown = rows.len().min(FLOWS);
+    let cells = rows[..shown].iter().map(|row| {
+        let translated = row.translated.as_deref().map_or_else(|| ABSENT.to_owned(), name);
+        vec![name(&row.flow), translated, count(row.passages), count(row.bytes)]
+    });
+    table::write(&["flow", "translated", "frames", "bytes"], 2, cells, out)?;
+    match (rows.len() - shown) as u64 + left_out {
+        0 => Ok(()),
+        further => writeln!(out, "  and {}", counted(further, "further flow")),
+    }
+}
+
 pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
-    let Losses { ring, ring_by_cpu, ring_total, undecoded, late, evicted, drops } = losses;
+    let Losses { ring, ring_by_cpu, ring_total, undecoded, late, evicted, drops, vanished } = losses;
     writeln!(out, "\nLosses")?;
     let by_hop =
         ring.iter().filter(|at| at.count > 0).map(|at| format!("{} {}", name(&at.hop), count(at.count)));
@@ -214,6 +258,11 @@ pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
         count(*undecoded)
     )?;
     writeln!(out, "  correlation: {} too late, {} given up", count(*late), count(*evicted))?;
+    dropped(drops, out)?;
+    unended(vanished, out)
+}
+
+fn dropped(drops: &[Drop], out: &mut dyn Write) -> io::Result<()> {
     if drops.is_empty() {
         return writeln!(out, "  frames: none dropped by the kernel");
     }
@@ -224,6 +273,17 @@ pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
         vec![name(&drop.after), name(&drop.device), name(&drop.reason), function, count(drop.count)]
     });
     table::write(&["after", "device", "reason", "in", "count"], 4, cells, out)
+}
+
+/// Frames of which no end was seen.
+fn unended(rows: &[VanishedRow], out: &mut dyn Write) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let total = rows.iter().map(|row| row.count).sum();
+    writeln!(out, "  frames: no end was seen of {}, which are not known to be lost", count(total))?;
+    let cells = rows.iter().map(|row| vec![name(&row.after), name(&row.how), count(row.count)]);
+    table::write(&["after", "what is known", "count"], 2, cells, out)
 }
 
 pub(super) fn cost(cost: &Cost, out: &mut dyn Write) -> io::Result<()> {

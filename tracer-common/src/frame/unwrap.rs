@@ -1,0 +1,173 @@
+//! From the outermost header to the innermost frame: VLAN tags are skipped, tunnels are opened.
+//!
+//! | wrapping | told by | source |
+//! | --- | --- | --- |
+//! | VLAN, QinQ | ethertype 0x8100, 0x88a8 | IEEE 802.1Q |
+//! | IPIP, 6in4, 4in6, 6in6 | IP protocol 4, 41 | RFC 2003, RFC 4213, RFC 2473 |
+//! | GRE, with checksum, key, sequence number | IP protocol 47, version 0; carries IP or Ethernet | RFC 2784, RFC 2890 |
+//! | VXLAN | UDP port 4789, and Linux's first choice 8472 | RFC 7348; `vxlan_build_skb`, drivers/net/vxlan |
+//! | Geneve, with options | UDP port 6081; carries IP or Ethernet | RFC 8926 |
+//!
+//! A tunnel whose own packet is a fragment, or has IPv4 options, is read as the outer frame. So is what lies deeper than
+//! [`MAX_WRAPPINGS`].
+
+use core::hint::black_box;
+
+use super::{Bytes, ETHERNET_HEADER, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_UDP, Window};
+
+/// Tags and tunnels that are opened; an Ethernet header in a tunnel counts as one.
+const MAX_WRAPPINGS: u32 = 5;
+
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_QINQ: u16 = 0x88a8;
+/// Transparent Ethernet bridging: a whole Ethernet frame follows.
+const ETHERTYPE_ETHERNET: u16 = 0x6558;
+
+const PROTOCOL_IPIP: u8 = 4;
+const PROTOCOL_IPV6: u8 = 41;
+const PROTOCOL_GRE: u8 = 47;
+const PROTOCOL_DESTINATION_OPTIONS: u8 = 60;
+
+const PORTS_VXLAN: [u16; 2] = [4789, 8472];
+const PORT_GENEVE: u16 = 6081;
+
+const UDP_HEADER: u32 = 8;
+const VXLAN_HEADER: u32 = 8;
+const GENEVE_HEADER: u32 = 8;
+/// VXLAN's first byte: the network identifier is valid, and perhaps a group policy (draft-smith-vxlan-group-policy).
+const VXLAN_FLAGS: [u32; 2] = [0x08, 0x88];
+/// Both MAC addresses but two bytes: behind that an Ethernet header looks like a VLAN tag, two bytes and an ethertype.
+const MACS_BUT_TWO: u32 = 10;
+/// What such a tag is in bytes.
+const TAG: u32 = 4;
+
+/// Where the innermost frame's layer 3 starts.
+pub(super) struct Place {
+    /// Bytes from the start of the outermost Ethernet header.
+    pub(super) offset: u32,
+    /// What starts there.
+    pub(super) ethertype: u16,
+    /// The window there.
+    pub(super) window: Window,
+    /// Whether it lies in a tunnel.
+    pub(super) tunnelled: bool,
+}
+
+/// One wrapping: its length in bytes from bit [`LENGTH`] on, [`TUNNEL`], and the ethertype of what follows. 0: none. One
+/// word, so that the verifier has one value to follow.
+type Wrapping = u32;
+
+const NONE: Wrapping = 0;
+/// It is a tunnel.
+const TUNNEL: Wrapping = 1 << 16;
+const LENGTH: u32 = 17;
+
+#[inline(always)]
+const fn wrapping(length: u32, ethertype: u16, tunnel: Wrapping) -> Wrapping {
+    (length << LENGTH) | tunnel | ethertype as u32
+}
+
+/// Finds the innermost frame of one whose outermost ethertype is given.
+#[inline(always)]
+pub(super) fn innermost(bytes: &impl Bytes, ethertype: u16) -> Place {
+    let offset = ETHERNET_HEADER;
+    let mut place = Place { offset, ethertype, window: bytes.window(offset), tunnelled: false };
+    // The compiler would unroll a loop of so many rounds, of which most frames take none.
+    for _ in 0..black_box(MAX_WRAPPINGS) {
+        let wrapping = bytes.forget(around(&place.window, place.ethertype));
+        if wrapping == NONE {
+            break;
+        }
+        place.offset += wrapping >> LENGTH;
+        place.ethertype = wrapping as u16;
+        place.tunnelled |= wrapping & TUNNEL != 0;
+        place.window = bytes.window(place.offset);
+    }
+    place
+}
+
+#[inline(always)]
+fn around(window: &Window, ethertype: u16) -> Wrapping {
+    match ethertype {
+        ETHERTYPE_IPV4 => behind_ipv4(window),
+        ETHERTYPE_IPV6 => behind_ipv6(window),
+        ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_ETHERNET if window.available >= TAG => {
+            wrapping(TAG, window.be32(0) as u16, 0)
+        }
+        _ => NONE,
+    }
+}
+
+#[inline(always)]
+fn behind_ipv4(window: &Window) -> Wrapping {
+    let is_fragment = window.be32(1) & 0x3fff != 0;
+    if window.available < 24 || window.be32(0) >> 24 != 0x45 || is_fragment {
+        return NONE;
+    }
+    behind_ip::<5>(window, (window.be32(2) >> 16) as u8)
+}
+
+/// Linux sends its IPv6 tunnels' packets with one destination option (`ip6_tnl_xmit`, net/ipv6/ip6_tunnel.c: the
+/// encapsulation limit of RFC 2473, 4.1.1).
+#[inline(always)]
+fn behind_ipv6(window: &Window) -> Wrapping {
+    if window.available < 48 || window.be32(0) >> 28 != 6 {
+        return NONE;
+    }
+    let next = (window.be32(1) >> 8) as u8;
+    if next != PROTOCOL_DESTINATION_OPTIONS {
+        return behind_ip::<10>(window, next);
+    }
+    let option = window.be32(10);
+    let has_eight_bytes = (option >> 16) & 0xff == 0;
+    if has_eight_bytes { behind_ip::<12>(window, (option >> 24) as u8) } else { NONE }
+}
+
+/// What `protocol` wraps, whose header starts at the window's word `AT`.
+#[inline(always)]
+fn behind_ip<const AT: usize>(window: &Window, protocol: u8) -> Wrapping {
+    let header = AT as u32 * 4;
+    match protocol {
+        PROTOCOL_IPIP => wrapping(header, ETHERTYPE_IPV4, TUNNEL),
+        PROTOCOL_IPV6 => wrapping(header, ETHERTYPE_IPV6, TUNNEL),
+        PROTOCOL_GRE if window.available >= header + 4 => behind_gre(window.be32(AT), header),
+        PROTOCOL_UDP if window.available >= header + UDP_HEADER + 4 => {
+            behind_udp(window.be32(AT) as u16, window.be32(AT + 2), header + UDP_HEADER)
+        }
+        _ => NONE,
+    }
+}
+
+#[inline(always)]
+fn behind_gre(first: u32, header: u32) -> Wrapping {
+    let flags = first >> 16;
+    let option = |bit: u32| if flags & bit != 0 { 4 } else { 0 };
+    // Routing, of RFC 1701, is no more; version 1 is PPTP's.
+    if flags & 0x4007 != 0 {
+        return NONE;
+    }
+    carried(first as u16, header + 4 + option(0x8000) + option(0x2000) + option(0x1000))
+}
+
+#[inline(always)]
+fn behind_udp(port: u16, first: u32, header: u32) -> Wrapping {
+    if port == PORTS_VXLAN[0] || port == PORTS_VXLAN[1] {
+        let flags = first >> 24;
+        let is_vxlan = flags == VXLAN_FLAGS[0] || flags == VXLAN_FLAGS[1];
+        return if is_vxlan { carried(ETHERTYPE_ETHERNET, header + VXLAN_HEADER) } else { NONE };
+    }
+    let is_geneve = port == PORT_GENEVE && first >> 30 == 0;
+    if !is_geneve {
+        return NONE;
+    }
+    carried(first as u16, header + GENEVE_HEADER + ((first >> 24) & 0x3f) * 4)
+}
+
+#[inline(always)]
+fn carried(ethertype: u16, length: u32) -> Wrapping {
+    match ethertype {
+        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => wrapping(length, ethertype, TUNNEL),
+        ETHERTYPE_ETHERNET => wrapping(length + MACS_BUT_TWO, ethertype, TUNNEL),
+        _ => NONE,
+    }
+}
