@@ -5,6 +5,7 @@
 //! - an event without content (a free, a read) of an address whose frame, by the truth, has shown no content there;
 //! - a segment of a super-frame that was sent again, where the cutting up of the second is not seen;
 //! - an event of a thread or CPU that stands for one that was taken out, or whose frame was taken out;
+//! - an event of a frame that the wire delivered twice: both say the same;
 //! - a datagram whose question was taken out: what it says does not tell questions from answers.
 
 use std::{collections::HashMap, fmt, ops::AddAssign};
@@ -175,13 +176,15 @@ impl Check<'_> {
 
     /// Whether nothing that was left could have told that the stamps belong to several frames.
     fn excuses(&self, passage: &Passage) -> bool {
-        let told: Vec<_> = passage
-            .stamps
-            .iter()
-            .filter(|stamp| tells(stamp.hop) && stamp.rule != Rule::Range)
-            .copied()
-            .collect();
-        let journeys = self.common(&told);
+        let told_but_by = |rules: &[Rule]| -> Vec<Stamp> {
+            let told = |stamp: &&Stamp| tells(stamp.hop) && !rules.contains(&stamp.rule);
+            passage.stamps.iter().filter(told).copied().collect()
+        };
+        let mut journeys = self.common(&told_but_by(&[Rule::Range]));
+        if journeys.is_empty() {
+            // What XDP saw may be a frame's that says the same.
+            journeys = self.common(&told_but_by(&[Rule::Range, Rule::Content]));
+        }
         let own = |stamp: &&Stamp| self.owners(stamp).iter().any(|journey| journeys.contains(journey));
         let foreign = passage.stamps.iter().filter(|stamp| !own(stamp));
         !journeys.is_empty() && foreign.into_iter().all(|stamp| self.is_undecidable(stamp, &journeys))
@@ -190,6 +193,10 @@ impl Check<'_> {
     fn is_undecidable(&self, stamp: &Stamp, journeys: &[usize]) -> bool {
         let removed = |time_ns: &u64| self.world.removed.contains(time_ns);
         let journey = |number: &usize| &self.world.journeys[*number];
+        let said = journey(&journeys[0]).content.digest;
+        if self.owners(stamp).iter().any(|owner| journey(owner).content.digest == said) {
+            return true;
+        }
         match stamp.hop {
             // The address was another's by then, who never showed what it holds.
             hop if matches!(hop, Hop::NicDone | Hop::VmmRead | Hop::VmmReadEnd) || has_buffer_only(hop) => {
@@ -279,8 +286,13 @@ impl Check<'_> {
     fn excuses_pair(&self, asked: &[usize], answered: &[usize]) -> bool {
         let (Some(asked), Some(answered)) = (asked.first(), answered.first()) else { return true };
         let flow = |number: usize| self.world.journeys[number].content.flow & !1;
-        let is_udp = self.world.journeys[*asked].content.kind == Kind::Udp;
-        is_udp && flow(*asked) == flow(*answered)
+        let question = &self.world.journeys[*asked].content;
+        // The wire delivered the question twice, and the answer is that to the other one, which was taken out.
+        let twin = self.world.journeys.iter().position(|journey| {
+            journey.content.digest == question.digest
+                && self.world.journeys[*answered].answers == Some(journey.frame)
+        });
+        twin.is_some() || (question.kind == Kind::Udp && flow(*asked) == flow(*answered))
     }
 
     /// Whether a frame answers another, by the truth.

@@ -3,8 +3,8 @@
 //! stays open until the super-frame that holds its bytes shows up.
 //!
 //! GRO runs at the NIC (`napi_gro_receive`), and for what comes out of a tunnel again at the tunnel's device
-//! (`gro_cells_receive`, net/core/gro_cells.c), behind `nic.stack`. TCP is found by its byte range; UDP, which has none, by
-//! its order: a super-frame holds the datagrams that came after its first one, as many as their bytes fill.
+//! (`gro_cells_receive`, net/core/gro_cells.c), behind `nic.stack`. A super-frame holds what came after its first frame: of
+//! TCP by its byte range, of UDP, which has none, by its order, as many as their bytes fill.
 
 use std::collections::VecDeque;
 
@@ -70,6 +70,7 @@ impl Correlator {
         let (own, number) = (open.passage.payload, open.number);
         let place = place(&open.passage);
         (open.passage.len, open.passage.payload, open.passage.grew) = (event.len, event.payload(), true);
+        open.passage.digest = event.digest;
         let Some(waiting) = place.and_then(|place| self.arriving.remove(&place)) else { return };
         let (mut merged, mut rest, mut filled) = (Vec::new(), VecDeque::new(), own);
         for entry in waiting {
@@ -108,10 +109,18 @@ fn is_inside(waiting: &Open, whole: u64, event: &Event, filled: &mut u32) -> boo
     if passage.kind != event.kind {
         return false;
     }
-    if event.kind == Some(Kind::Tcp) {
-        return passage.seq.wrapping_sub(event.seq) < event.payload();
+    if waiting.number < whole {
+        return false;
     }
-    let inside = waiting.number > whole && *filled + passage.payload <= event.payload();
-    *filled += if inside { passage.payload } else { 0 };
+    let offset = match event.kind {
+        // GRO appends what follows; the same bytes once more are of a frame that was sent twice.
+        Some(Kind::Tcp) => passage.seq.wrapping_sub(event.seq),
+        _ => *filled,
+    };
+    let end = offset.saturating_add(passage.payload);
+    let inside = offset >= *filled && end <= event.payload();
+    if inside {
+        *filled = end;
+    }
     inside
 }
