@@ -5,6 +5,7 @@ use tracer_common::hop::Hop;
 
 use super::{
     Branch, CONTENT_WITHIN_NS, Correlator, End, Passage, Rule, Stamp, cutting::may_be_segment, open::Open,
+    threads::Causes,
 };
 use crate::decode::Event;
 
@@ -71,7 +72,7 @@ impl Correlator {
         if !births.contains(&event.hop) {
             return;
         }
-        let mut passage = Passage::begin(event);
+        let mut passage = Passage::begin(event, self.spare.pop().unwrap_or_default());
         self.origins.begin(&mut passage);
         if let Some(sight) = self.claim_sight(event, &mut passage) {
             passage.prepend(sight);
@@ -83,12 +84,12 @@ impl Correlator {
                 self.threads.claim_write(event, seen_ns)
             }
             Hop::NicRx => self.threads.claim_interrupt(event, seen_ns).into_iter().collect(),
-            _ => Vec::new(),
+            _ => Causes::new(),
         };
         passage.stamps.splice(0..0, before);
         let start_ns = passage.start_ns();
         let (slot, number) = self.open.insert(Open::new(passage));
-        self.release.begin(number, start_ns);
+        self.release.begin(start_ns);
         self.note_arrival(slot, number);
         if let Some(device) = event.device.filter(|_| self.options.xdp) {
             if self.born.len() > self.limits.open {
@@ -119,8 +120,8 @@ impl Correlator {
         let mut passage =
             Passage { stamps, branch, shared, merged: Vec::new(), skb: event.skb, ..open.passage.clone() };
         passage.add(event, Rule::Head);
-        let (_, number) = self.open.insert(Open::new(passage));
-        self.release.begin(number, event.time_ns);
+        self.open.insert(Open::new(passage));
+        self.release.begin(event.time_ns);
         true
     }
 

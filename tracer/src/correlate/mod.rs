@@ -58,7 +58,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { open: 1 << 18, patience_ns: 30_000_000_000 }
+        Limits::of_frames(1 << 18)
+    }
+}
+
+impl Limits {
+    /// Limits that allow for so many frames on their way at once.
+    pub fn of_frames(frames: usize) -> Limits {
+        Limits { open: frames, patience_ns: 30_000_000_000 }
     }
 }
 
@@ -116,6 +123,8 @@ pub struct Correlator {
     options: Options,
     /// Last birth by device and digest, where XDP programs are in use.
     born: FxHashMap<(u8, u64), (usize, u64)>,
+    /// Empty, for passages to come.
+    spare: Vec<Vec<Stamp>>,
     now_ns: u64,
     /// What was seen.
     pub seen: Seen,
@@ -139,6 +148,7 @@ impl Correlator {
             copied: vec![Vec::new(); vms],
             options,
             born: FxHashMap::default(),
+            spare: Vec::new(),
             now_ns: 0,
             seen: Seen::default(),
             evicted: 0,
@@ -148,19 +158,30 @@ impl Correlator {
     /// Takes the next event, in the order in which the ring delivered it.
     pub fn push(&mut self, event: Event) {
         self.order.push(event);
-        while let Some(event) = self.order.pop() {
+        while let Some(&event) = self.order.due() {
+            self.order.pop();
             self.step(&event);
+            self.release.advance(self.now_ns);
         }
     }
 
     /// The next passage that is over, in the order of their beginnings.
     pub fn poll(&mut self) -> Option<Passage> {
-        self.release.pop(self.now_ns)
+        self.release.pop()
+    }
+
+    /// Takes back the memory of a passage that [`poll`](Self::poll) gave, for one to come.
+    pub fn take_back(&mut self, mut passage: Passage) {
+        if self.spare.len() < self.limits.open {
+            passage.stamps.clear();
+            self.spare.push(passage.stamps);
+        }
     }
 
     /// Takes what is left as the end of the recording; [`Correlator::poll`] then gives the rest.
     pub fn finish(&mut self) {
-        while let Some(event) = self.order.pop_any() {
+        while let Some(&event) = self.order.first() {
+            self.order.pop();
             self.step(&event);
         }
         let under_way_ns = std::mem::replace(&mut self.now_ns, u64::MAX).saturating_sub(STACK_WITHIN_NS);
@@ -174,6 +195,7 @@ impl Correlator {
             let under_way = last_ns.is_some_and(|last_ns| last_ns >= under_way_ns);
             self.close(slot, if under_way { End::Open } else { End::Unfinished });
         }
+        self.release.advance(self.now_ns);
     }
 
     /// Events that came too late to be put in order.
@@ -208,7 +230,9 @@ impl Correlator {
     /// Gives up what is too old or too much.
     fn expire(&mut self) {
         while let Some((slot, began_ns)) = self.open.oldest() {
-            if began_ns + self.limits.patience_ns > self.now_ns && self.open.len() <= self.limits.open {
+            if began_ns.saturating_add(self.limits.patience_ns) > self.now_ns
+                && self.open.len() <= self.limits.open
+            {
                 break;
             }
             let full = self.open.len() > self.limits.open;
