@@ -11,7 +11,7 @@ use nix::{
     time::{ClockId, clock_gettime},
     unistd::Pid,
 };
-use procfs::process::Process;
+use procfs::process::{ClearRefs, Process, Status};
 use serde_json::json;
 use tests::{
     header::header,
@@ -84,6 +84,7 @@ fn main() -> Result<()> {
     if args.what == What::Read {
         recording = Some(record(&mut stream, args.events)?);
     }
+    let base_kib = forget_peak()?;
     let Moment(started, cpu_ns) = Moment::now()?;
     let counts = match args.what {
         What::Generate => generate(stream, args.events),
@@ -95,7 +96,8 @@ fn main() -> Result<()> {
     let row = json!({
         "wall_ns": started.elapsed().as_nanos() as u64,
         "cpu_ns": until_ns - cpu_ns,
-        "peak_kib": peak_kib()?,
+        "base_kib": base_kib,
+        "peak_kib": status(|status| status.vmhwm)?,
         "passages": counts.passages,
         "exchanges": counts.exchanges,
         "evicted": counts.evicted,
@@ -111,9 +113,16 @@ fn pin(cpu: usize) -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("failed to run on CPU {cpu} only"))
 }
 
-/// The most memory that this process has had, KiB.
-fn peak_kib() -> Result<u64> {
-    Process::myself()?.status()?.vmhwm.context("the kernel does not say how much memory this process has had")
+/// Gives back what making the generator took, and has the peak of memory begin anew; gives the memory in use, KiB.
+fn forget_peak() -> Result<u64> {
+    // SAFETY: malloc_trim only gives free memory back to the kernel.
+    unsafe { libc::malloc_trim(0) };
+    Process::myself()?.clear_refs(ClearRefs::PeakRSS)?;
+    status(|status| status.vmrss)
+}
+
+fn status(value: impl Fn(Status) -> Option<u64>) -> Result<u64> {
+    value(Process::myself()?.status()?).context("the kernel does not say how much memory this process has")
 }
 
 fn generate(stream: Stream, events: u64) -> Counts {
