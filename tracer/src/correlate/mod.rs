@@ -33,9 +33,8 @@ mod order;
 mod origin;
 mod passage;
 mod release;
+mod sights;
 pub mod threads;
-
-use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 use tracer_common::hop::{Hook, Hop};
@@ -43,7 +42,7 @@ use tracer_common::hop::{Hook, Hop};
 pub use self::passage::{Branch, End, Passage, Rule, Side, Stamp};
 use self::{
     arriving::Arriving, cutting::Cutting, open::OpenTable, order::Reorder, origin::Origins, release::Release,
-    threads::Threads,
+    sights::Sights, threads::Threads,
 };
 use crate::{decode::Event, per_hop::PerHop};
 
@@ -69,6 +68,8 @@ impl Limits {
     }
 }
 
+/// Events that wait to be put in order, for each frame that the limits allow.
+const EVENTS_PER_FRAME: usize = 4;
 /// How long a frame may be on its way through the stack, ns of event time: what is not queued by then was taken in
 /// by the host itself, out of sight. Shorter than a passage may hold back its answer ([`release`]).
 const STACK_WITHIN_NS: u64 = 500_000_000;
@@ -77,8 +78,6 @@ const ENTER_WITHIN_NS: u64 = 10_000_000;
 /// How long after its copy into the guest a frame may wait for the interrupt that announces it, and for the entry of
 /// the vCPU that has it, ns of event time. As long as a passage may hold back its answer ([`release`]).
 const ANNOUNCE_WITHIN_NS: u64 = 1_000_000_000;
-/// How long an XDP program's sight of a frame waits for the frame's birth, ns of event time.
-const CONTENT_WITHIN_NS: u64 = 1_000_000_000;
 
 /// What was seen at each hop, indexed by `Hop as usize`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,8 +109,8 @@ pub struct Correlator {
     threads: Threads,
     release: Release,
     open: OpenTable,
-    /// XDP's sights by device and digest, oldest first.
-    content: FxHashMap<(u8, u64), VecDeque<Event>>,
+    /// Frames that only XDP programs have seen.
+    sights: Sights,
     /// Frames that GRO may merge.
     arriving: Arriving,
     /// Super-frames that were cut.
@@ -137,11 +136,11 @@ impl Correlator {
     pub fn new(limits: Limits, threads: Threads, vms: usize, options: Options) -> Correlator {
         Correlator {
             limits,
-            order: Reorder::default(),
+            order: Reorder::new(limits.open.saturating_mul(EVENTS_PER_FRAME)),
             threads,
             release: Release::default(),
             open: OpenTable::default(),
-            content: FxHashMap::default(),
+            sights: Sights::new(limits.open),
             arriving: Arriving::default(),
             cutting: Cutting::default(),
             origins: Origins::default(),
@@ -229,13 +228,12 @@ impl Correlator {
 
     /// Gives up what is too old or too much.
     fn expire(&mut self) {
+        self.sights.expire(self.now_ns);
         while let Some((slot, began_ns)) = self.open.oldest() {
-            if began_ns.saturating_add(self.limits.patience_ns) > self.now_ns
-                && self.open.len() <= self.limits.open
-            {
+            let full = self.open.len().max(self.release.held()) > self.limits.open;
+            if !full && began_ns.saturating_add(self.limits.patience_ns) > self.now_ns {
                 break;
             }
-            let full = self.open.len() > self.limits.open;
             let copied =
                 self.open.get(slot).is_some_and(|open| open.passage.time_at(Hop::VmmReadEnd).is_some());
             let end = match (copied, full) {
@@ -245,6 +243,7 @@ impl Correlator {
             };
             self.evicted += u64::from(end == End::Evicted);
             self.close(slot, end);
+            self.release.advance(self.now_ns);
         }
         self.expire_cut();
         while let Some(slot) = self.open.lingering(self.now_ns.saturating_sub(STACK_WITHIN_NS)) {

@@ -47,7 +47,7 @@ impl Release {
     /// Takes a passage that has closed.
     pub fn close(&mut self, number: u64, passage: Passage) {
         let begun = Begun { time_ns: passage.start_ns(), state: State::Closed(passage) };
-        match self.held(number) {
+        match self.held_mut(number) {
             Some(held) => *held = begun,
             None => {
                 self.passages.insert(self.released, begun);
@@ -58,12 +58,17 @@ impl Release {
 
     /// Says that the passage `number` has become part of another.
     pub fn skip(&mut self, number: u64) {
-        if let Some(held) = self.held(number) {
+        if let Some(held) = self.held_mut(number) {
             held.state = State::Gone;
         }
     }
 
-    fn held(&mut self, number: u64) -> Option<&mut Begun> {
+    /// How many passages are not released, those among them that are open.
+    pub fn held(&self) -> usize {
+        self.passages.len() - self.released
+    }
+
+    fn held_mut(&mut self, number: u64) -> Option<&mut Begun> {
         let behind = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.passages.get_mut(self.released + behind)
     }

@@ -72,10 +72,17 @@ fn is_of_vhost(hook: Hook) -> bool {
     matches!(hook, Hook::TunSendmsg | Hook::TapSendmsg)
 }
 
+/// Threads that came up only in the recording, which can be any: more are not kept apart.
+const MOST_UNKNOWN: usize = 4096;
+
 /// Per-thread and per-VM memory.
 #[derive(Debug, Default)]
 pub struct Threads {
     threads: FxHashMap<u32, Thread>,
+    /// How many of these came up only in the recording.
+    unknown: usize,
+    /// How many of those were given up, for want of room.
+    evicted: u64,
     /// By VM.
     kicks: Vec<Kicks>,
     /// By CPU: the last NIC interrupt that no frame has claimed, with the NIC's slot.
@@ -154,6 +161,23 @@ impl Threads {
         self.threads.get(&tid)?.vm
     }
 
+    /// What was given up for want of room: threads, and doorbells and queues of vhost.
+    pub fn evicted(&self) -> (u64, u64) {
+        (self.evicted, self.kicks.iter().map(|kicks| kicks.evicted).sum())
+    }
+
+    /// What is known of a thread, or will be.
+    fn thread(&mut self, tid: u32) -> &mut Thread {
+        if self.unknown >= MOST_UNKNOWN && !self.threads.contains_key(&tid) {
+            self.threads.retain(|_, thread| thread.vm.is_some());
+            self.evicted += std::mem::take(&mut self.unknown) as u64;
+        }
+        self.threads.entry(tid).or_insert_with(|| {
+            self.unknown += 1;
+            Thread::default()
+        })
+    }
+
     /// Keeps an event of a thread or CPU for the frame that it belongs to.
     pub fn remember(&mut self, event: &Event) {
         let stamp = Stamp::of(event, Rule::Thread);
@@ -161,26 +185,26 @@ impl Threads {
             Hop::VmmKick => {
                 let Some(vm) = self.vm_of_thread(event.tid) else { return };
                 self.kicks[vm].ring(event.digest, stamp, event.tid);
-                self.threads.entry(event.tid).or_default().kick = Some(stamp);
+                self.thread(event.tid).kick = Some(stamp);
             }
             Hop::VhostNotify => {
                 self.queues_told = true;
                 self.notify(event);
             }
             Hop::VhostTransmit => self.transmit(event),
-            Hop::VmmRunnable => self.threads.entry(event.tid).or_default().runnable = Some(stamp),
+            Hop::VmmRunnable => self.thread(event.tid).runnable = Some(stamp),
             Hop::VmmWake => {
-                let thread = self.threads.entry(event.tid).or_default();
+                let thread = self.thread(event.tid);
                 (thread.wake, thread.moved_since_wake) = (Some(stamp), false);
                 thread.ends_batch();
             }
             Hop::TapWrite => {
                 if self.queues_told && is_of_vhost(event.hook) {
-                    self.threads.entry(event.tid).or_default().queue_kick.get_or_insert_default();
+                    self.thread(event.tid).queue_kick.get_or_insert_default();
                 }
                 let causes = self.causes_of_write(event.tid, event.time_ns);
                 let write = Write { stamp, slot: event.device, causes, taken: false };
-                self.threads.entry(event.tid).or_default().write = Some(write);
+                self.thread(event.tid).write = Some(write);
             }
             Hop::NicIrq => {
                 self.interrupts.insert(event.cpu, (Stamp { rule: Rule::Cpu, ..stamp }, event.device));
@@ -201,7 +225,7 @@ impl Threads {
     fn transmit(&mut self, event: &Event) {
         let vm = self.vm_of_thread(event.tid);
         let kick = vm.and_then(|vm| self.kicks[vm].begun(event.digest));
-        let thread = self.threads.entry(event.tid).or_default();
+        let thread = self.thread(event.tid);
         (thread.queue_kick, thread.write) = (Some(kick), None);
     }
 
