@@ -86,6 +86,21 @@ fn what_is_no_recording_is_no_report() {
 }
 
 #[test]
+fn fewer_frames_at_once_are_given_up_and_counted() {
+    let place = Place::new();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/data/download.vmhop");
+    let evicted = |limit: &str| {
+        let report = place.run(&["report", golden, "--format", "json", "--limit-frames", limit]);
+        assert_eq!((report.code, report.stderr.as_str()), (Some(0), ""));
+        report.json()["losses"]["evicted"].as_u64().unwrap()
+    };
+    assert_eq!(evicted("256k"), 0);
+    assert!(evicted("4") > 0);
+    let outcome = place.run(&["report", golden, "--limit-frames", "few"]);
+    assert!(outcome.code == Some(2) && outcome.error().contains("such as 100000, 256k or 1M"), "{outcome:?}");
+}
+
+#[test]
 fn without_a_vm_there_is_nothing_to_record_and_an_empty_topology() {
     if !able() {
         return;

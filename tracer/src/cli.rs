@@ -169,6 +169,12 @@ pub struct ReportArgs {
     /// File to write to [default: standard output]
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
+    /// Frames on their way at once that there is memory for: 100000, 256k, 1M
+    ///
+    /// Sets the memory that a report takes: up to 4 KiB for each. Of more frames the oldest are given up; the report
+    /// counts them, and their times are in none of its figures.
+    #[arg(long, value_name = "N", default_value = "256k")]
+    pub limit_frames: String,
 }
 
 /// What a report looks like.

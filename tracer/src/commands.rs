@@ -11,9 +11,10 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::{
-    analysis::analyse,
+    analysis::analyse_within,
     cli::{DoctorArgs, Format, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},
-    config::RecordConfig,
+    config::{self, RecordConfig},
+    correlate::Limits,
     doctor, export,
     failure::Failure,
     profile::{self, SHIPPED},
@@ -66,7 +67,8 @@ pub fn record(args: &RecordArgs, verbose: u8, out: &mut dyn Write) -> Result<Exi
     let outcome = session::record(&config, &mut |progress| live.show(&progress)).map_err(Failure::Usage)?;
     live.end(&outcome);
     // It was recorded a moment ago: what is wrong with it now went wrong on the way.
-    let report = read(&config.output).map_err(|failure| Failure::Run(failure.into_error()))?;
+    let report =
+        read(&config.output, Limits::default()).map_err(|failure| Failure::Run(failure.into_error()))?;
     let format = if config.json { Format::Json } else { Format::Text };
     export::write_report(&report, format, out)?;
     match outcome.verdict(&report) {
@@ -80,13 +82,14 @@ pub fn record(args: &RecordArgs, verbose: u8, out: &mut dyn Write) -> Result<Exi
 /// # Errors
 /// There is no such recording, or the report cannot be written.
 pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let ReportArgs { file, format, output } = args;
+    let ReportArgs { file, format, output, limit_frames } = args;
+    let limits = config::limits(limit_frames).map_err(Failure::Usage)?;
     let Some(path) = output else {
-        export::write_report(&read(file)?, *format, out)?;
+        export::write_report(&read(file, limits)?, *format, out)?;
         return Ok(ExitCode::SUCCESS);
     };
     keep(file, path).map_err(Failure::Usage)?;
-    let report = read(file)?;
+    let report = read(file, limits)?;
     let shown = path.display();
     let mut target =
         File::create(path).with_context(|| format!("failed to create {shown}")).map_err(Failure::Usage)?;
@@ -117,9 +120,9 @@ pub fn profiles(args: &ProfilesArgs, out: &mut dyn Write) -> Result<ExitCode, Fa
 }
 
 /// The report of a recording.
-fn read(path: &Path) -> Result<Report, Failure> {
+fn read(path: &Path, limits: Limits) -> Result<Report, Failure> {
     let mut reader = RecordReader::open(path).map_err(|error| Failure::Usage(error.into()))?;
-    analyse(&mut reader).map_err(|error| Failure::Run(error.into()))
+    analyse_within(&mut reader, limits).map_err(|error| Failure::Run(error.into()))
 }
 
 /// Makes sure that the report does not end up in the recording it is made from.

@@ -17,6 +17,7 @@ use tracer_common::{
 
 use crate::{
     cli::RecordArgs,
+    correlate::Limits,
     plan::Wishes,
     preflight,
     profile::{self, Definition},
@@ -80,6 +81,14 @@ impl RecordConfig {
             verbose,
         })
     }
+}
+
+/// The limits of a report, from `--limit-frames`.
+///
+/// # Errors
+/// What was typed is no number of frames.
+pub fn limits(limit_frames: &str) -> Result<Limits> {
+    Ok(Limits::of_frames(size::frames(limit_frames)?))
 }
 
 /// What can be validated without looking at the host's VMs.

@@ -1,8 +1,9 @@
-//! What cargo cannot do: preparing the machine, the demo, the whole test run, VMs with
+//! What cargo cannot do: preparing the machine, the demo, the whole test run, measurements, VMs with
 //! other kernels. One file for each job.
 //!
 //! This crate depends on no other of the workspace: it must build before the BPF toolchain exists.
 
+mod bench;
 mod demo;
 mod interrupt;
 mod setup;
@@ -30,6 +31,9 @@ enum Job {
     Demo(demo::Args),
     /// Run everything that must pass: set-up, formatting, lints, all tests, checks under other kernels
     Test(test::Args),
+    /// Measure what vmhop costs, on release builds
+    #[command(subcommand)]
+    Bench(bench::Job),
     /// Run commands under other kernels, in VMs on this machine's own files
     #[command(subcommand)]
     Vm(vm::Job),
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         Job::Setup(args) => setup::run(&args),
         Job::Demo(args) => demo::run(&args),
         Job::Test(args) => test::run(&args),
+        Job::Bench(job) => bench::run(&job),
         Job::Vm(job) => vm::run(job),
     };
     done.unwrap_or_else(|error| {

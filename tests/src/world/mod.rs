@@ -243,14 +243,13 @@ impl World {
 
 /// A correlator for `vms` VMs.
 pub fn correlator(vms: usize, machine: Machine, limits: Limits, options: Options) -> Correlator {
-    let topology = Topology { vms: (0..vms).map(|number| vm(number, machine)).collect() };
-    let threads = Threads::new(&topology, |_, ifindex| Some(ifindex as u8));
+    let threads = Threads::new(&topology(vms, machine), |_, ifindex| Some(ifindex as u8));
     Correlator::new(limits, threads, vms, options)
 }
 
 /// The host of a world; interface indices are slots.
-pub fn topology(vms: usize) -> Topology {
-    Topology { vms: (0..vms).map(|number| vm(number, Machine::Emulated)).collect() }
+pub fn topology(vms: usize, machine: Machine) -> Topology {
+    Topology { vms: (0..vms).map(|number| vm(number, machine)).collect() }
 }
 
 fn vm(number: usize, machine: Machine) -> Vm {

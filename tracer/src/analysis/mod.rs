@@ -51,7 +51,7 @@ struct Books {
 /// # Errors
 /// The recording cannot be read, or was damaged. One that was cut off is no error: the report says so.
 pub fn analyse(reader: &mut RecordReader) -> Result<Report, ReadError> {
-    analyse_each(reader, &mut |_| {})
+    analyse_within(reader, Limits::default())
 }
 
 /// As [`analyse`], and shows each exchange to `visit`, in the order of the answers.
@@ -62,30 +62,74 @@ pub fn analyse_each(
     reader: &mut RecordReader,
     visit: &mut dyn FnMut(&Exchange),
 ) -> Result<Report, ReadError> {
-    let header = reader.header().clone();
-    let served = served_hops(&header);
-    let mut correlator = correlator_for(&header, &served, reader.abi());
-    let mut books = Books::new(&header);
+    run(reader, Limits::default(), visit)
+}
+
+/// As [`analyse`], with these limits instead of the default ones.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_within(reader: &mut RecordReader, limits: Limits) -> Result<Report, ReadError> {
+    run(reader, limits, &mut |_| {})
+}
+
+fn run(
+    reader: &mut RecordReader,
+    limits: Limits,
+    visit: &mut dyn FnMut(&Exchange),
+) -> Result<Report, ReadError> {
+    let mut analysis = Analysis::new(reader.header(), reader.abi(), limits);
     for item in reader.by_ref() {
-        books.records += 1;
-        match item? {
-            Item::Note(note) => books.note(note),
+        analysis.push(item?, visit);
+    }
+    Ok(analysis.finish(!reader.truncated(), visit))
+}
+
+/// An analysis on its way: takes a recording's rows one by one.
+pub struct Analysis {
+    header: Header,
+    correlator: Correlator,
+    books: Books,
+}
+
+impl Analysis {
+    /// Begins with what was known when the recording started; `abi` is the version of its events.
+    pub fn new(header: &Header, abi: u32, limits: Limits) -> Analysis {
+        let served = served_hops(header);
+        Analysis {
+            header: header.clone(),
+            correlator: correlator_for(header, abi, limits, &served),
+            books: Books::new(header),
+        }
+    }
+
+    /// Takes the next row, and shows the exchanges that are over now.
+    pub fn push(&mut self, item: Item, visit: &mut dyn FnMut(&Exchange)) {
+        self.books.records += 1;
+        match item {
+            Item::Note(note) => self.books.note(note),
             Item::Event(event) => {
-                books.timed(event.time_ns);
-                books.wire.event(&event);
-                correlator.push(event);
-                books.collect(&mut correlator, visit);
+                self.books.timed(event.time_ns);
+                self.books.wire.event(&event);
+                self.correlator.push(event);
+                self.books.collect(&mut self.correlator, visit);
             }
         }
     }
-    correlator.finish();
-    books.collect(&mut correlator, visit);
-    books.exchanger.finish();
-    let mut report = rows::lay_out(&header, &books, &correlator, !reader.truncated());
-    let found = warnings::of(&report);
-    report.warnings = found.iter().map(WarningRow::from).collect();
-    report.warnings.extend(books.notes.into_iter().map(|text| WarningRow { grave: false, text }));
-    Ok(report)
+
+    /// The report, when there are no more rows. `complete` says that the recording was closed.
+    pub fn finish(mut self, complete: bool, visit: &mut dyn FnMut(&Exchange)) -> Report {
+        let Analysis { header, correlator, books } = &mut self;
+        correlator.finish();
+        books.collect(correlator, visit);
+        books.exchanger.finish();
+        let mut report = rows::lay_out(header, books, correlator, complete);
+        let found = warnings::of(&report);
+        report.warnings = found.iter().map(WarningRow::from).collect();
+        let notes = std::mem::take(&mut books.notes);
+        report.warnings.extend(notes.into_iter().map(|text| WarningRow { grave: false, text }));
+        report
+    }
 }
 
 /// Hops that some hook serves.
@@ -94,7 +138,7 @@ fn served_hops(header: &Header) -> Vec<Hop> {
     served.filter_map(|planned| header.hop(&planned.hop)).collect()
 }
 
-fn correlator_for(header: &Header, served: &[Hop], abi: u32) -> Correlator {
+fn correlator_for(header: &Header, abi: u32, limits: Limits, served: &[Hop]) -> Correlator {
     let slots: BTreeMap<(u32, u32), u8> =
         header.devices.iter().map(|entry| ((entry.device.netns, entry.device.ifindex), entry.slot)).collect();
     let threads = Threads::new(&header.topology, |netns, ifindex| slots.get(&(netns, ifindex)).copied());
@@ -104,7 +148,7 @@ fn correlator_for(header: &Header, served: &[Hop], abi: u32) -> Correlator {
         segments_told: abi >= 3,
         xdp: header.plan.iter().any(|planned| planned.hooks.iter().any(|hook| hook == Hook::Xdp.name())),
     };
-    Correlator::new(Limits::default(), threads, header.topology.vms.len(), options)
+    Correlator::new(limits, threads, header.topology.vms.len(), options)
 }
 
 impl Books {
@@ -157,6 +201,7 @@ impl Books {
                 self.latency.exchange(&exchange);
                 visit(&exchange);
             }
+            correlator.take_back(passage);
         }
     }
 }

@@ -152,7 +152,7 @@ fn segment_row(header: &Header, span: Span, stats: &Stats) -> SegmentRow {
 /// All segments in the order of the ways: out of the guest, into it, between guests, the turns.
 fn segments(header: &Header, books: &Books) -> Vec<SegmentRow> {
     let segments = &books.latency.segments;
-    let mut spans: Vec<Span> = segments.keys().copied().collect();
+    let mut spans: Vec<Span> = segments.sorted().into_iter().map(|(span, _)| span).collect();
     order::sort(&mut spans);
     let row = |span: &Span| Some(segment_row(header, *span, segments.get(span)?));
     spans.iter().filter_map(row).collect()

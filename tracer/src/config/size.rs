@@ -1,6 +1,6 @@
 //! Sizes as people type them.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// The units: those of 1024 under both of their names, since no power of two is meant otherwise.
 const UNITS: [(&str, u64); 7] = [
@@ -18,6 +18,9 @@ const SMALLEST_PAGE: u64 = 4096;
 
 /// The kernel takes no larger ring (`max_entries` is 32 bits wide).
 const LARGEST_RING: u64 = 1 << 31;
+
+/// No host has so many frames on their way at once: memory for them would be terabytes.
+const LARGEST_FRAMES: u64 = 1 << 30;
 
 /// Reads `--ring-size`.
 pub(super) fn ring_bytes(typed: &str) -> Result<u32> {
@@ -39,6 +42,15 @@ pub(super) fn ring_bytes(typed: &str) -> Result<u32> {
         shown(above / 2),
         shown(above)
     )
+}
+
+/// Reads `--limit-frames`.
+pub(super) fn frames(typed: &str) -> Result<usize> {
+    let frames = bytes(typed).filter(|frames| (1..=LARGEST_FRAMES).contains(frames));
+    let frames = frames.and_then(|frames| usize::try_from(frames).ok());
+    frames.with_context(|| {
+        format!("--limit-frames `{typed}` is no number of frames, such as 100000, 256k or 1M")
+    })
 }
 
 /// A number and its unit; none for anything else.
@@ -71,6 +83,17 @@ mod tests {
             [("32MiB", 1 << 25), ("4m", 1 << 22), ("65536", 1 << 16), ("1 GiB", 1 << 30), ("2g", 1 << 31)]
         {
             assert_eq!(ring_bytes(typed).unwrap(), bytes, "{typed}");
+        }
+    }
+
+    #[test]
+    fn frames_are_a_number() {
+        for (typed, number) in [("1", 1), ("100000", 100_000), ("256k", 1 << 18), ("1M", 1 << 20)] {
+            assert_eq!(frames(typed).unwrap(), number, "{typed}");
+        }
+        for typed in ["0", "", "many", "-1", "1.5k", "2GiB"] {
+            let error = frames(typed).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--limit-frames `{typed}` is no number")), "{error}");
         }
     }
 

@@ -158,8 +158,8 @@ impl Correlator {
         let end = offset + event.payload();
         let whole = end >= open.passage.payload;
         open.cut = open.cut.map(|cut| Cut { next: end, segments: cut.segments + 1 });
-        let (_, segment_number) = self.open.insert(Open::new(segment));
-        self.release.begin(segment_number, event.time_ns);
+        self.open.insert(Open::new(segment));
+        self.release.begin(event.time_ns);
         if event.kind == Some(Kind::Udp) {
             over.into_iter().for_each(|(slot, number)| self.close_cut(slot, number));
         }

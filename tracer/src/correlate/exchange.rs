@@ -399,13 +399,13 @@ impl Exchanger {
         }
     }
 
-    fn pair(&mut self, kind: ExchangeKind, question: Question, answer: &Passage) {
+    fn pair(&mut self, kind: ExchangeKind, mut question: Question, answer: &Passage) {
         let Some(initiator) = Initiator::of(&question.passage, answer) else { return };
         if question.ambiguous || answer.ambiguous {
             self.tally(kind, &question.passage).ambiguous += 1;
             return;
         }
-        let mut stamps = question.passage.stamps.clone();
+        let mut stamps = std::mem::take(&mut question.passage.stamps);
         // What had the answer's thread running before the question was through was not the question.
         let asked_ns = last_before_done(&stamps);
         let is_idle = |stamp: &&Stamp| stamp.rule == Rule::Thread && stamp.time_ns < asked_ns;

@@ -4,7 +4,7 @@
 use tracer_common::hop::Hop;
 
 use super::{
-    Branch, CONTENT_WITHIN_NS, Correlator, End, Passage, Rule, Stamp, cutting::may_be_segment, open::Open,
+    Branch, Correlator, End, Passage, Rule, Stamp, cutting::may_be_segment, open::Open, threads::Causes,
 };
 use crate::decode::Event;
 
@@ -71,7 +71,7 @@ impl Correlator {
         if !births.contains(&event.hop) {
             return;
         }
-        let mut passage = Passage::begin(event);
+        let mut passage = Passage::begin(event, self.spare.pop().unwrap_or_default());
         self.origins.begin(&mut passage);
         if let Some(sight) = self.claim_sight(event, &mut passage) {
             passage.prepend(sight);
@@ -83,16 +83,16 @@ impl Correlator {
                 self.threads.claim_write(event, seen_ns)
             }
             Hop::NicRx => self.threads.claim_interrupt(event, seen_ns).into_iter().collect(),
-            _ => Vec::new(),
+            _ => Causes::new(),
         };
         passage.stamps.splice(0..0, before);
         let start_ns = passage.start_ns();
         let (slot, number) = self.open.insert(Open::new(passage));
-        self.release.begin(number, start_ns);
+        self.release.begin(start_ns);
         self.note_arrival(slot, number);
         if let Some(device) = event.device.filter(|_| self.options.xdp) {
-            if self.born.len() > self.limits.open {
-                self.born.clear();
+            if self.born.len() > 2 * self.limits.open {
+                self.born.retain(|_, (slot, number)| self.open.is(*slot, *number));
             }
             self.born.insert((device, event.digest), (slot, number));
         }
@@ -119,8 +119,8 @@ impl Correlator {
         let mut passage =
             Passage { stamps, branch, shared, merged: Vec::new(), skb: event.skb, ..open.passage.clone() };
         passage.add(event, Rule::Head);
-        let (_, number) = self.open.insert(Open::new(passage));
-        self.release.begin(number, event.time_ns);
+        self.open.insert(Open::new(passage));
+        self.release.begin(event.time_ns);
         true
     }
 
@@ -130,29 +130,17 @@ impl Correlator {
         if self.born.get(&(device, event.digest)).is_some_and(|&(slot, number)| self.open.is(slot, number)) {
             return;
         }
-        let waiting = self.content.entry((device, event.digest)).or_default();
-        while waiting.front().is_some_and(|old| old.time_ns + CONTENT_WITHIN_NS < event.time_ns) {
-            waiting.pop_front();
-        }
-        waiting.push_back(*event);
-        if self.content.len() > self.limits.open {
-            self.content.clear();
-        }
+        self.sights.push((device, event.digest), event);
     }
 
     /// The XDP sight of a frame that is born now. It takes the place of a stamp of the same hop.
     pub(super) fn claim_sight(&mut self, event: &Event, passage: &mut Passage) -> Option<Stamp> {
-        let waiting = self.content.get_mut(&(event.device?, event.digest))?;
-        let several = waiting.len() > 1;
-        let sight = waiting.pop_front()?;
-        if waiting.is_empty() {
-            self.content.remove(&(event.device?, event.digest));
-        }
-        if several {
+        let (sight, doubted) = self.sights.claim((event.device?, event.digest))?;
+        if doubted {
             passage.ambiguous = true;
             self.seen.ambiguous[sight.hop as usize] += 1;
         }
         passage.stamps.retain(|stamp| stamp.hop != sight.hop);
-        Some(Stamp::of(&sight, Rule::Content))
+        Some(sight)
     }
 }

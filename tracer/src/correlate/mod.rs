@@ -33,9 +33,8 @@ mod order;
 mod origin;
 mod passage;
 mod release;
+mod sights;
 pub mod threads;
-
-use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 use tracer_common::hop::{Hook, Hop};
@@ -43,7 +42,7 @@ use tracer_common::hop::{Hook, Hop};
 pub use self::passage::{Branch, End, Passage, Rule, Side, Stamp};
 use self::{
     arriving::Arriving, cutting::Cutting, open::OpenTable, order::Reorder, origin::Origins, release::Release,
-    threads::Threads,
+    sights::Sights, threads::Threads,
 };
 use crate::{decode::Event, per_hop::PerHop};
 
@@ -58,10 +57,19 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { open: 1 << 18, patience_ns: 30_000_000_000 }
+        Limits::of_frames(1 << 18)
     }
 }
 
+impl Limits {
+    /// Limits that allow for so many frames on their way at once.
+    pub fn of_frames(frames: usize) -> Limits {
+        Limits { open: frames, patience_ns: 30_000_000_000 }
+    }
+}
+
+/// Events that wait to be put in order, for each frame that the limits allow.
+const EVENTS_PER_FRAME: usize = 4;
 /// How long a frame may be on its way through the stack, ns of event time: what is not queued by then was taken in
 /// by the host itself, out of sight. Shorter than a passage may hold back its answer ([`release`]).
 const STACK_WITHIN_NS: u64 = 500_000_000;
@@ -70,8 +78,6 @@ const ENTER_WITHIN_NS: u64 = 10_000_000;
 /// How long after its copy into the guest a frame may wait for the interrupt that announces it, and for the entry of
 /// the vCPU that has it, ns of event time. As long as a passage may hold back its answer ([`release`]).
 const ANNOUNCE_WITHIN_NS: u64 = 1_000_000_000;
-/// How long an XDP program's sight of a frame waits for the frame's birth, ns of event time.
-const CONTENT_WITHIN_NS: u64 = 1_000_000_000;
 
 /// What was seen at each hop, indexed by `Hop as usize`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,8 +109,8 @@ pub struct Correlator {
     threads: Threads,
     release: Release,
     open: OpenTable,
-    /// XDP's sights by device and digest, oldest first.
-    content: FxHashMap<(u8, u64), VecDeque<Event>>,
+    /// Frames that only XDP programs have seen.
+    sights: Sights,
     /// Frames that GRO may merge.
     arriving: Arriving,
     /// Super-frames that were cut.
@@ -116,6 +122,8 @@ pub struct Correlator {
     options: Options,
     /// Last birth by device and digest, where XDP programs are in use.
     born: FxHashMap<(u8, u64), (usize, u64)>,
+    /// Empty, for passages to come.
+    spare: Vec<Vec<Stamp>>,
     now_ns: u64,
     /// What was seen.
     pub seen: Seen,
@@ -128,17 +136,18 @@ impl Correlator {
     pub fn new(limits: Limits, threads: Threads, vms: usize, options: Options) -> Correlator {
         Correlator {
             limits,
-            order: Reorder::default(),
+            order: Reorder::new(limits.open.saturating_mul(EVENTS_PER_FRAME)),
             threads,
             release: Release::default(),
             open: OpenTable::default(),
-            content: FxHashMap::default(),
+            sights: Sights::new(limits.open),
             arriving: Arriving::default(),
             cutting: Cutting::default(),
             origins: Origins::default(),
             copied: vec![Vec::new(); vms],
             options,
             born: FxHashMap::default(),
+            spare: Vec::new(),
             now_ns: 0,
             seen: Seen::default(),
             evicted: 0,
@@ -148,19 +157,30 @@ impl Correlator {
     /// Takes the next event, in the order in which the ring delivered it.
     pub fn push(&mut self, event: Event) {
         self.order.push(event);
-        while let Some(event) = self.order.pop() {
+        while let Some(&event) = self.order.due() {
+            self.order.pop();
             self.step(&event);
+            self.release.advance(self.now_ns);
         }
     }
 
     /// The next passage that is over, in the order of their beginnings.
     pub fn poll(&mut self) -> Option<Passage> {
-        self.release.pop(self.now_ns)
+        self.release.pop()
+    }
+
+    /// Takes back the memory of a passage that [`poll`](Self::poll) gave, for one to come.
+    pub fn take_back(&mut self, mut passage: Passage) {
+        if self.spare.len() < self.limits.open {
+            passage.stamps.clear();
+            self.spare.push(passage.stamps);
+        }
     }
 
     /// Takes what is left as the end of the recording; [`Correlator::poll`] then gives the rest.
     pub fn finish(&mut self) {
-        while let Some(event) = self.order.pop_any() {
+        while let Some(&event) = self.order.first() {
+            self.order.pop();
             self.step(&event);
         }
         let under_way_ns = std::mem::replace(&mut self.now_ns, u64::MAX).saturating_sub(STACK_WITHIN_NS);
@@ -174,6 +194,7 @@ impl Correlator {
             let under_way = last_ns.is_some_and(|last_ns| last_ns >= under_way_ns);
             self.close(slot, if under_way { End::Open } else { End::Unfinished });
         }
+        self.release.advance(self.now_ns);
     }
 
     /// Events that came too late to be put in order.
@@ -207,11 +228,12 @@ impl Correlator {
 
     /// Gives up what is too old or too much.
     fn expire(&mut self) {
+        self.sights.expire(self.now_ns);
         while let Some((slot, began_ns)) = self.open.oldest() {
-            if began_ns + self.limits.patience_ns > self.now_ns && self.open.len() <= self.limits.open {
+            let full = self.open.len().max(self.release.held()) > self.limits.open;
+            if !full && began_ns.saturating_add(self.limits.patience_ns) > self.now_ns {
                 break;
             }
-            let full = self.open.len() > self.limits.open;
             let copied =
                 self.open.get(slot).is_some_and(|open| open.passage.time_at(Hop::VmmReadEnd).is_some());
             let end = match (copied, full) {
@@ -221,6 +243,7 @@ impl Correlator {
             };
             self.evicted += u64::from(end == End::Evicted);
             self.close(slot, end);
+            self.release.advance(self.now_ns);
         }
         self.expire_cut();
         while let Some(slot) = self.open.lingering(self.now_ns.saturating_sub(STACK_WITHIN_NS)) {

@@ -1,8 +1,9 @@
 //! The passages that are open, by slot, by `sk_buff` address and by `skb->head`.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use tracer_common::{frame::Kind, hop::Hop};
 
 use crate::{
@@ -32,9 +33,13 @@ pub(super) struct Open {
     pub(super) cut: Option<Cut>,
     /// How it ended, if GRO did not take it.
     pub(super) ended: Option<End>,
-    skbs: Vec<u64>,
-    heads: Vec<u64>,
+    /// Its addresses, as long as they stand for it.
+    skb: Option<u64>,
+    heads: Heads,
 }
+
+/// Most frames have one.
+type Heads = SmallVec<[u64; 2]>;
 
 impl Open {
     pub(super) fn new(passage: Passage) -> Open {
@@ -47,8 +52,8 @@ impl Open {
             branches: 0,
             cut: None,
             ended: None,
-            skbs: vec![skb],
-            heads: Vec::new(),
+            skb: Some(skb),
+            heads: Heads::new(),
         }
     }
 
@@ -97,15 +102,24 @@ impl Open {
 /// All open passages.
 #[derive(Debug, Default)]
 pub(super) struct OpenTable {
-    slots: Vec<Option<Open>>,
+    slots: Vec<Slot>,
     free: Vec<usize>,
     skbs: FxHashMap<u64, usize>,
     heads: FxHashMap<u64, usize>,
-    /// Slot, number, time of the beginning; those closed meanwhile are skipped when they come to the front.
-    ages: VecDeque<(usize, u64, u64)>,
-    /// The same, of those that have not been looked at since they should have left the stack.
-    entered: VecDeque<(usize, u64, u64)>,
+    /// The oldest, the youngest, and the oldest that has not been looked at since it should have left the stack.
+    oldest: Option<usize>,
+    youngest: Option<usize>,
+    entered: Option<usize>,
     numbers: u64,
+}
+
+/// A place for an open passage, with its neighbours by age.
+#[derive(Debug)]
+struct Slot {
+    open: Option<Open>,
+    began_ns: u64,
+    older: Option<usize>,
+    younger: Option<usize>,
 }
 
 impl OpenTable {
@@ -117,17 +131,24 @@ impl OpenTable {
     pub(super) fn insert(&mut self, mut open: Open) -> (usize, u64) {
         self.numbers += 1;
         open.number = self.numbers;
-        let (skb, head, began_ns) = (open.passage.skb, open.passage.head, open.passage.start_ns());
+        let (skb, head) = (open.passage.skb, open.passage.head);
+        let began_ns = open.passage.start_ns();
+        let place = Slot { open: Some(open), began_ns, older: self.youngest, younger: None };
         let slot = match self.free.pop() {
-            Some(slot) => slot,
+            Some(slot) => {
+                self.slots[slot] = place;
+                slot
+            }
             None => {
-                self.slots.push(None);
+                self.slots.push(place);
                 self.slots.len() - 1
             }
         };
-        self.ages.push_back((slot, open.number, began_ns));
-        self.entered.push_back((slot, open.number, began_ns));
-        self.slots[slot] = Some(open);
+        match self.youngest.replace(slot) {
+            Some(older) => self.slots[older].younger = Some(slot),
+            None => self.oldest = Some(slot),
+        }
+        self.entered.get_or_insert(slot);
         self.skbs.insert(skb, slot);
         self.note_head(slot, head);
         (slot, self.numbers)
@@ -135,11 +156,11 @@ impl OpenTable {
 
     /// Records the buffer of a passage, unless another open passage has it: the first is the original.
     pub(super) fn note_head(&mut self, slot: usize, head: u64) {
-        if head == 0 || *self.heads.entry(head).or_insert(slot) != slot {
+        if head == 0 || self.get(slot).is_none_or(|open| open.heads.contains(&head)) {
             return;
         }
-        if let Some(open) = self.get_mut(slot)
-            && !open.heads.contains(&head)
+        if *self.heads.entry(head).or_insert(slot) == slot
+            && let Some(open) = self.get_mut(slot)
         {
             open.heads.push(head);
         }
@@ -154,11 +175,11 @@ impl OpenTable {
     }
 
     pub(super) fn get(&self, slot: usize) -> Option<&Open> {
-        self.slots.get(slot)?.as_ref()
+        self.slots.get(slot)?.open.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Open> {
-        self.slots.get_mut(slot)?.as_mut()
+        self.slots.get_mut(slot)?.open.as_mut()
     }
 
     /// Whether the passage `number` is the one in `slot`.
@@ -169,41 +190,30 @@ impl OpenTable {
     /// Lets a passage stay open without its addresses, which may be used again.
     pub(super) fn detach(&mut self, slot: usize) {
         let Some(open) = self.get_mut(slot) else { return };
-        let (skbs, heads) = (std::mem::take(&mut open.skbs), std::mem::take(&mut open.heads));
-        self.forget(slot, &skbs, &heads);
+        let (skb, heads) = (open.skb.take(), std::mem::take(&mut open.heads));
+        self.forget(slot, skb, &heads);
     }
 
-    fn forget(&mut self, slot: usize, skbs: &[u64], heads: &[u64]) {
-        for skb in skbs {
-            if self.skbs.get(skb) == Some(&slot) {
-                self.skbs.remove(skb);
-            }
-        }
-        for head in heads {
-            if self.heads.get(head) == Some(&slot) {
-                self.heads.remove(head);
-            }
-        }
+    fn forget(&mut self, slot: usize, skb: Option<u64>, heads: &[u64]) {
+        skb.iter().for_each(|skb| forget(&mut self.skbs, slot, *skb));
+        heads.iter().for_each(|head| forget(&mut self.heads, slot, *head));
     }
 
     /// Slot and beginning of the oldest open passage.
-    pub(super) fn oldest(&mut self) -> Option<(usize, u64)> {
-        while let Some(&(slot, number, began_ns)) = self.ages.front() {
-            if self.is(slot, number) {
-                return Some((slot, began_ns));
-            }
-            self.ages.pop_front();
-        }
-        None
+    pub(super) fn oldest(&self) -> Option<(usize, u64)> {
+        let slot = self.oldest?;
+        Some((slot, self.slots[slot].began_ns))
     }
 
     /// Slot of a passage that began before `before_ns` and has been queued nowhere. Each passage is looked at once.
     pub(super) fn lingering(&mut self, before_ns: u64) -> Option<usize> {
-        while let Some((slot, number, _)) =
-            self.entered.pop_front_if(|(_, _, began_ns)| *began_ns < before_ns)
-        {
-            let in_stack = |open: &Open| open.passage.stage() < Hop::NicQueue.stage();
-            if self.is(slot, number) && self.get(slot).is_some_and(in_stack) {
+        while let Some(slot) = self.entered {
+            if self.slots[slot].began_ns >= before_ns {
+                return None;
+            }
+            let in_stack = self.get(slot)?.passage.stage() < Hop::NicQueue.stage();
+            self.entered = self.slots[slot].younger;
+            if in_stack {
                 return Some(slot);
             }
         }
@@ -211,9 +221,31 @@ impl OpenTable {
     }
 
     pub(super) fn remove(&mut self, slot: usize) -> Option<Open> {
-        let open = self.slots.get_mut(slot)?.take()?;
+        let place = self.slots.get_mut(slot)?;
+        let open = place.open.take()?;
+        let (older, younger) = (place.older, place.younger);
+        match older {
+            Some(older) => self.slots[older].younger = younger,
+            None => self.oldest = younger,
+        }
+        match younger {
+            Some(younger) => self.slots[younger].older = older,
+            None => self.youngest = older,
+        }
+        if self.entered == Some(slot) {
+            self.entered = younger;
+        }
         self.free.push(slot);
-        self.forget(slot, &open.skbs, &open.heads);
+        self.forget(slot, open.skb, &open.heads);
         Some(open)
+    }
+}
+
+/// Takes an address out of a table, unless it has become another passage's.
+fn forget(table: &mut FxHashMap<u64, usize>, slot: usize, address: u64) {
+    if let Entry::Occupied(entry) = table.entry(address)
+        && *entry.get() == slot
+    {
+        entry.remove();
     }
 }

@@ -7,6 +7,9 @@ use tracer_common::{
 
 use crate::decode::Event;
 
+/// Few passages have more.
+const USUAL_HOPS: usize = 16;
+
 /// How an event was joined to its passage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
@@ -167,8 +170,9 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// A passage that begins with `event`.
-    pub(super) fn begin(event: &Event) -> Passage {
+    /// A passage that begins with `event`; `stamps` is empty memory for its hops.
+    pub(super) fn begin(event: &Event, mut stamps: Vec<Stamp>) -> Passage {
+        stamps.reserve(USUAL_HOPS);
         let slot = event.device.unwrap_or_default();
         let from = match event.hop {
             Hop::TapRx => Side::Guest(slot),
@@ -176,7 +180,7 @@ impl Passage {
             _ => Side::Host,
         };
         let mut passage = Passage {
-            stamps: Vec::with_capacity(10),
+            stamps,
             from,
             to: Side::Host,
             kind: event.kind,

@@ -92,6 +92,11 @@ fn bare(time_ns: u64, hop: Hop, skb: u64, device: u8) -> Event {
     }
 }
 
+/// An XDP program's sight of a frame that comes from the wire.
+pub(super) fn sight(time_ns: u64, content: u64) -> Event {
+    Event { hook: Hook::Xdp, skb: 0, head: 0, ..at(time_ns, Hop::NicRx, 0, 1, content) }
+}
+
 /// An event of a thread.
 fn thread(time_ns: u64, hop: Hop, tid: u32) -> Event {
     Event { device: None, tid, hook: Hook::SchedSwitch, ..bare(time_ns, hop, 0, 0) }

@@ -4,6 +4,7 @@
 //! threads also wake for timers, and write frames that the filter leaves out.
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use tracer_common::hop::{Hook, Hop};
 
 use crate::{
@@ -43,10 +44,13 @@ struct Thread {
 struct Write {
     stamp: Stamp,
     slot: Option<u8>,
-    causes: Vec<Stamp>,
+    causes: Causes,
     /// Whether a frame of it has been seen.
     taken: bool,
 }
+
+/// What led to a frame, in order: kick, `vmm.runnable`, `vmm.wake`, and the write itself.
+pub(super) type Causes = SmallVec<[Stamp; 4]>;
 
 impl Thread {
     /// It does something else now: what it handed over, it has handed over.
@@ -68,10 +72,17 @@ fn is_of_vhost(hook: Hook) -> bool {
     matches!(hook, Hook::TunSendmsg | Hook::TapSendmsg)
 }
 
+/// Threads that came up only in the recording, which can be any: more are not kept apart.
+const MOST_UNKNOWN: usize = 4096;
+
 /// Per-thread and per-VM memory.
 #[derive(Debug, Default)]
 pub struct Threads {
     threads: FxHashMap<u32, Thread>,
+    /// How many of these came up only in the recording.
+    unknown: usize,
+    /// How many of those were given up, for want of room.
+    evicted: u64,
     /// By VM.
     kicks: Vec<Kicks>,
     /// By CPU: the last NIC interrupt that no frame has claimed, with the NIC's slot.
@@ -82,6 +93,8 @@ pub struct Threads {
     leaves_seen: bool,
     /// Whether the recording says which queues kicks are for; then no other kick is a vhost worker's.
     queues_told: bool,
+    /// By VM: how many of its vCPUs run.
+    running: Vec<usize>,
     /// By VM: whether threads that run its guest are known.
     has_vcpus: Vec<bool>,
     /// By VM: whether its guest runs on KVM.
@@ -91,7 +104,11 @@ pub struct Threads {
 impl Threads {
     /// Threads and taps of the traced VMs. `slot_of` names a device's slot by namespace and index.
     pub fn new(topology: &Topology, slot_of: impl Fn(u32, u32) -> Option<u8>) -> Threads {
-        let mut threads = Threads { kicks: vec![Kicks::default(); topology.vms.len()], ..Threads::default() };
+        let mut threads = Threads {
+            kicks: vec![Kicks::default(); topology.vms.len()],
+            running: vec![0; topology.vms.len()],
+            ..Threads::default()
+        };
         for (vm, entry) in topology.vms.iter().enumerate() {
             let is_vcpu = |thread: &topology::Thread| matches!(thread.role, ThreadRole::Vcpu(_));
             threads.kvm.push(entry.kvm);
@@ -122,14 +139,16 @@ impl Threads {
     /// Notes that a vCPU starts or stops running.
     pub fn vcpu_runs(&mut self, tid: u32, runs: bool) {
         self.leaves_seen |= !runs;
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.runs = runs && self.leaves_seen;
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let ran = std::mem::replace(&mut thread.runs, runs && self.leaves_seen);
+        if let Some(running) = thread.vm.and_then(|vm| self.running.get_mut(vm)) {
+            *running = *running + usize::from(thread.runs) - usize::from(ran);
         }
     }
 
     /// Whether a vCPU of this VM runs, so that it can take an interrupt without an entry that shows.
     pub fn has_running_vcpu(&self, vm: usize) -> bool {
-        self.threads.values().any(|thread| thread.runs && thread.vm == Some(vm))
+        self.running.get(vm).is_some_and(|running| *running > 0)
     }
 
     /// The VM behind a tap's slot.
@@ -142,6 +161,23 @@ impl Threads {
         self.threads.get(&tid)?.vm
     }
 
+    /// What was given up for want of room: threads, and doorbells and queues of vhost.
+    pub fn evicted(&self) -> (u64, u64) {
+        (self.evicted, self.kicks.iter().map(|kicks| kicks.evicted).sum())
+    }
+
+    /// What is known of a thread, or will be.
+    fn thread(&mut self, tid: u32) -> &mut Thread {
+        if self.unknown >= MOST_UNKNOWN && !self.threads.contains_key(&tid) {
+            self.threads.retain(|_, thread| thread.vm.is_some());
+            self.evicted += std::mem::take(&mut self.unknown) as u64;
+        }
+        self.threads.entry(tid).or_insert_with(|| {
+            self.unknown += 1;
+            Thread::default()
+        })
+    }
+
     /// Keeps an event of a thread or CPU for the frame that it belongs to.
     pub fn remember(&mut self, event: &Event) {
         let stamp = Stamp::of(event, Rule::Thread);
@@ -149,26 +185,26 @@ impl Threads {
             Hop::VmmKick => {
                 let Some(vm) = self.vm_of_thread(event.tid) else { return };
                 self.kicks[vm].ring(event.digest, stamp, event.tid);
-                self.threads.entry(event.tid).or_default().kick = Some(stamp);
+                self.thread(event.tid).kick = Some(stamp);
             }
             Hop::VhostNotify => {
                 self.queues_told = true;
                 self.notify(event);
             }
             Hop::VhostTransmit => self.transmit(event),
-            Hop::VmmRunnable => self.threads.entry(event.tid).or_default().runnable = Some(stamp),
+            Hop::VmmRunnable => self.thread(event.tid).runnable = Some(stamp),
             Hop::VmmWake => {
-                let thread = self.threads.entry(event.tid).or_default();
+                let thread = self.thread(event.tid);
                 (thread.wake, thread.moved_since_wake) = (Some(stamp), false);
                 thread.ends_batch();
             }
             Hop::TapWrite => {
                 if self.queues_told && is_of_vhost(event.hook) {
-                    self.threads.entry(event.tid).or_default().queue_kick.get_or_insert_default();
+                    self.thread(event.tid).queue_kick.get_or_insert_default();
                 }
                 let causes = self.causes_of_write(event.tid, event.time_ns);
                 let write = Write { stamp, slot: event.device, causes, taken: false };
-                self.threads.entry(event.tid).or_default().write = Some(write);
+                self.thread(event.tid).write = Some(write);
             }
             Hop::NicIrq => {
                 self.interrupts.insert(event.cpu, (Stamp { rule: Rule::Cpu, ..stamp }, event.device));
@@ -189,14 +225,14 @@ impl Threads {
     fn transmit(&mut self, event: &Event) {
         let vm = self.vm_of_thread(event.tid);
         let kick = vm.and_then(|vm| self.kicks[vm].begun(event.digest));
-        let thread = self.threads.entry(event.tid).or_default();
+        let thread = self.thread(event.tid);
         (thread.queue_kick, thread.write) = (Some(kick), None);
     }
 
     /// Takes what led to a write that begins now: the kick, and, where it is the first since, what set the thread
     /// running. Later writes of the same run found their frames by looking, not by being told.
-    fn causes_of_write(&mut self, tid: u32, time_ns: u64) -> Vec<Stamp> {
-        let Some(thread) = self.threads.get_mut(&tid) else { return Vec::new() };
+    fn causes_of_write(&mut self, tid: u32, time_ns: u64) -> Causes {
+        let Some(thread) = self.threads.get_mut(&tid) else { return Causes::new() };
         let first = !std::mem::replace(&mut thread.moved_since_wake, true);
         let kick = match &mut thread.queue_kick {
             Some(kick) => kick.take(),
@@ -212,22 +248,22 @@ impl Threads {
 
     /// Claims what led to a frame that enters at a tap: its write, with the wake and the kick before that. The frame
     /// was first seen at `seen_ns`, by its birth or an XDP program before it.
-    pub fn claim_write(&mut self, birth: &Event, seen_ns: u64) -> Vec<Stamp> {
-        let Some(thread) = self.threads.get_mut(&birth.tid) else { return Vec::new() };
+    pub fn claim_write(&mut self, birth: &Event, seen_ns: u64) -> Causes {
+        let Some(thread) = self.threads.get_mut(&birth.tid) else { return Causes::new() };
         let Some(write) = thread.write.take() else {
             // Its write was not seen; what led to it leads to no later one.
             self.causes_of_write(birth.tid, birth.time_ns);
-            return Vec::new();
+            return Causes::new();
         };
         // The descriptor of a system call tells the tap; other hooks are in the thread that takes the frame in at once.
         let other_tap = write.slot.is_some() && write.slot != birth.device;
         if other_tap || write.stamp.time_ns > seen_ns {
-            return Vec::new();
+            return Causes::new();
         }
         let mut stamps = write.causes;
         stamps.push(write.stamp);
         if is_of_vhost(write.stamp.hook) {
-            thread.write = Some(Write { causes: Vec::new(), taken: true, ..write });
+            thread.write = Some(Write { causes: Causes::new(), taken: true, ..write });
         }
         stamps
     }

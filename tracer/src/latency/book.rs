@@ -9,7 +9,7 @@ use crate::{
         Passage, Side, Stamp,
         exchange::{Exchange, ExchangeKind, Initiator},
     },
-    latency::{Layer, Stats, charge, charge_turn},
+    latency::{Layer, PerSpan, Stats, charge, charge_turn},
 };
 
 /// Which way a frame goes through the host.
@@ -81,17 +81,23 @@ impl Span {
 pub struct GroupBook {
     /// Totals.
     pub totals: Stats,
-    /// By span.
-    pub spans: BTreeMap<Span, Stats>,
-    /// Mean place of each span in its exchange: sum and count, for the order of rows.
-    places: BTreeMap<Span, (u64, u64)>,
+    spans: PerSpan<Entry>,
+}
+
+/// Times of a span in a group's exchanges.
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    stats: Stats,
+    /// Its places in the exchanges, summed up, and how many: for the order of rows.
+    places: u64,
+    count: u64,
 }
 
 /// All times.
 #[derive(Clone, Debug, Default)]
 pub struct LatencyBook {
     /// By segment, over all passages and turns.
-    pub segments: BTreeMap<Span, Stats>,
+    pub segments: PerSpan<Stats>,
     /// By group.
     pub groups: BTreeMap<(ExchangeKind, Initiator), GroupBook>,
     /// Totals of all exchanges.
@@ -114,7 +120,7 @@ impl LatencyBook {
 
     fn segment(&mut self, way: Way, from: &Stamp, to: &Stamp) {
         let span = Span { way, from: from.hop, to: to.hop };
-        self.segments.entry(span).or_default().record(from.time_ns, to.time_ns);
+        self.segments.entry(span).record(from.time_ns, to.time_ns);
     }
 
     /// Enters an exchange, whose passages have been entered before.
@@ -133,7 +139,7 @@ impl LatencyBook {
             let span = Span { way, from: pair[0].hop, to: pair[1].hop };
             group.enter(span, index, pair);
             if way == Way::Turn {
-                self.segments.entry(span).or_default().record(pair[0].time_ns, pair[1].time_ns);
+                self.segments.entry(span).record(pair[0].time_ns, pair[1].time_ns);
             }
         }
     }
@@ -141,26 +147,25 @@ impl LatencyBook {
 
 impl GroupBook {
     fn enter(&mut self, span: Span, index: usize, pair: &[Stamp]) {
-        self.spans.entry(span).or_default().record(pair[0].time_ns, pair[1].time_ns);
-        let (sum, count) = self.places.entry(span).or_default();
-        *sum += index as u64;
-        *count += 1;
+        let entry = self.spans.entry(span);
+        entry.stats.record(pair[0].time_ns, pair[1].time_ns);
+        entry.places += index as u64;
+        entry.count += 1;
     }
 
     /// Spans in the order of the way.
     pub fn ordered(&self) -> Vec<(Span, &Stats)> {
-        let mut rows: Vec<_> = self.spans.iter().map(|(span, stats)| (*span, stats)).collect();
-        let place =
-            |span: &Span| self.places.get(span).map_or(0.0, |(sum, count)| *sum as f64 / *count as f64);
-        rows.sort_by(|(left, _), (right, _)| place(left).total_cmp(&place(right)).then(left.cmp(right)));
-        rows
+        let mut rows = self.spans.sorted();
+        let place = |entry: &Entry| entry.places as f64 / entry.count as f64;
+        rows.sort_by(|(_, left), (_, right)| place(left).total_cmp(&place(right)));
+        rows.into_iter().map(|(span, entry)| (span, &entry.stats)).collect()
     }
 
     /// Sum of time by layer, ns, in the order of [`Layer`].
     pub fn layer_sums(&self) -> BTreeMap<Layer, u128> {
         let mut sums = BTreeMap::new();
-        for (span, stats) in &self.spans {
-            *sums.entry(span.layer()).or_default() += stats.sum_ns();
+        for (span, entry) in self.spans.sorted() {
+            *sums.entry(span.layer()).or_default() += entry.stats.sum_ns();
         }
         sums
     }

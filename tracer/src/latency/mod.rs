@@ -13,6 +13,7 @@
 //! `unattributed`. Spans add up to the exchange by construction; what is unattributed is its residual.
 
 mod book;
+mod spans;
 mod stats;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use tracer_common::hop::Hop;
 
 pub use self::{
     book::{GroupBook, LatencyBook, Span, Way},
+    spans::PerSpan,
     stats::Stats,
 };
 
