@@ -1,5 +1,8 @@
 //! Shared helpers of the integration tests.
 
+pub mod captures;
+pub mod frames;
+pub mod fuzz;
 pub mod garbage;
 pub mod host;
 pub mod lab;

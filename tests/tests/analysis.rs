@@ -1,50 +1,18 @@
 //! The whole of `analyse` on recordings of garbage: no panic, layers that add up, no mean below zero.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeMap, io::Cursor};
+use std::io::Cursor;
 
 use proptest::{collection::vec, prelude::*, sample::subsequence};
-use tests::{garbage, world};
+use tests::{garbage, world::header};
 use tracer::{
     analysis::analyse,
     cli::Format,
     export::write_report,
     record::{RecordReader, RecordWriter},
-    recording::{DeviceSlot, Header, Host, PlannedHop},
     report::{LayerRow, Report},
 };
 use tracer_common::hop::Hop;
-
-fn header(vms: usize, served: &[Hop]) -> Header {
-    let plan = |hop: &Hop| PlannedHop {
-        hop: hop.name().to_owned(),
-        hooks: if served.contains(hop) { vec!["xdp".to_owned()] } else { Vec::new() },
-        unserved: None,
-        choices: Vec::new(),
-    };
-    let slot =
-        |slot| DeviceSlot { slot, role: "tap".to_owned(), vm: "vm0".to_owned(), device: world::device(slot) };
-    Header {
-        host: Host {
-            name: "host".to_owned(),
-            kernel: "6.18".to_owned(),
-            arch: "x86_64".to_owned(),
-            cpus: 2,
-            vmhop: "0".to_owned(),
-        },
-        started_unix_ns: 0,
-        started_monotonic_ns: 0,
-        topology: world::topology(vms),
-        vms: vec!["vm0".to_owned()],
-        devices: (0..3).map(slot).collect(),
-        plan: Hop::ALL.iter().map(plan).collect(),
-        filter: String::new(),
-        command: Vec::new(),
-        drop_reasons: BTreeMap::new(),
-        exit_reasons: BTreeMap::new(),
-        user_hops: Vec::new(),
-    }
-}
 
 fn adds_up(layers: &[LayerRow], count: u64, mean_ns: Option<f64>) {
     let sum: f64 = layers.iter().map(|layer| layer.mean_ns).sum();

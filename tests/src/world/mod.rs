@@ -7,6 +7,7 @@
 
 mod build;
 pub mod check;
+mod header;
 mod kvm;
 mod random;
 mod talk;
@@ -21,7 +22,7 @@ use tracer::{
 };
 use tracer_common::{frame::Kind, hop::Hop};
 
-pub use self::random::Random;
+pub use self::{header::header, random::Random};
 
 /// What happens in a world.
 #[derive(Clone, Copy, Debug)]

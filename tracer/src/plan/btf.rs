@@ -46,6 +46,15 @@ impl KernelBtf {
         Ok(KernelBtf { vmlinux, modules: RefCell::default(), own: file.is_none() })
     }
 
+    /// Reads BTF from bytes that are not of the running kernel.
+    ///
+    /// # Errors
+    /// They are no BTF.
+    pub fn from_bytes(bytes: &[u8]) -> Result<KernelBtf> {
+        let vmlinux = Btf::from_bytes(bytes).context("failed to read BTF")?;
+        Ok(KernelBtf { vmlinux, modules: RefCell::default(), own: false })
+    }
+
     /// BTF of a module, or of vmlinux for none.
     fn of(&self, module: Option<&str>) -> Option<Part<'_>> {
         let Some(module) = module else { return Some(Part::Vmlinux(&self.vmlinux)) };
@@ -132,7 +141,7 @@ impl KernelBtf {
     }
 
     /// Types of a tracepoint's arguments. The first parameter of the type behind it is its private data.
-    fn parameters_of_tracepoint(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
+    pub(super) fn parameters_of_tracepoint(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
         let part = self.of(module)?;
         let btf = part.btf();
         let typedef = btf.resolve_types_by_name(&format!("btf_trace_{name}")).ok()?.into_iter().next()?;
@@ -141,7 +150,7 @@ impl KernelBtf {
         Some(types(btf, &prototype).into_iter().skip(1).collect())
     }
 
-    fn parameters_of_function(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
+    pub(super) fn parameters_of_function(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
         let part = self.of(module)?;
         let btf = part.btf();
         let function = btf.resolve_types_by_name(name).ok()?.into_iter().find_map(|found| match found {

@@ -152,15 +152,15 @@ impl Rtnl {
 
 /// The answers to one request, as they come in.
 #[derive(Default)]
-struct Answers {
-    sequence: u32,
-    messages: Vec<RouteNetlinkMessage>,
+pub(super) struct Answers {
+    pub(super) sequence: u32,
+    pub(super) messages: Vec<RouteNetlinkMessage>,
     interrupted: bool,
 }
 
 impl Answers {
     /// Takes the messages of a datagram; true with the last one.
-    fn take(&mut self, mut datagram: &[u8]) -> io::Result<bool> {
+    pub(super) fn take(&mut self, mut datagram: &[u8]) -> io::Result<bool> {
         while let Some(length) = datagram.first_chunk::<4>() {
             let length = u32::from_ne_bytes(*length) as usize;
             let Some(message) = datagram.get(..length).filter(|message| message.len() >= 16) else {
@@ -208,7 +208,7 @@ fn link_request(index: u32) -> LinkMessage {
     request
 }
 
-fn as_link(message: RouteNetlinkMessage) -> Option<Link> {
+pub(super) fn as_link(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = message else { return None };
     let mut link = Link {
         index: message.header.index,
@@ -248,7 +248,10 @@ fn mac(bytes: &[u8]) -> Option<String> {
 }
 
 /// The metric and the devices of a unicast default route of the main table.
-fn as_default_route(message: &RouteNetlinkMessage, family: AddressFamily) -> Option<(u32, Vec<u32>)> {
+pub(super) fn as_default_route(
+    message: &RouteNetlinkMessage,
+    family: AddressFamily,
+) -> Option<(u32, Vec<u32>)> {
     let RouteNetlinkMessage::NewRoute(route) = message else { return None };
     let RouteMessage { header, attributes, .. } = route;
     if header.address_family != family
