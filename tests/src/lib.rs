@@ -8,6 +8,7 @@ pub mod host;
 pub mod lab;
 pub mod recording;
 pub mod trace_cmd;
+pub mod traced;
 pub mod vmhop;
 pub mod walk;
 pub mod world;

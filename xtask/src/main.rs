@@ -4,6 +4,7 @@
 //! This crate depends on no other of the workspace: it must build before the BPF toolchain exists.
 
 mod demo;
+mod fuzz;
 mod interrupt;
 mod setup;
 mod shell;
@@ -30,6 +31,8 @@ enum Job {
     Demo(demo::Args),
     /// Run everything that must pass: set-up, formatting, lints, all tests, checks under other kernels
     Test(test::Args),
+    /// Run the parsers under cargo-fuzz: every target, for a minute each
+    Fuzz(fuzz::Args),
     /// Run commands under other kernels, in VMs on this machine's own files
     #[command(subcommand)]
     Vm(vm::Job),
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Job::Setup(args) => setup::run(&args),
         Job::Demo(args) => demo::run(&args),
         Job::Test(args) => test::run(&args),
+        Job::Fuzz(args) => fuzz::run(&args),
         Job::Vm(job) => vm::run(job),
     };
     done.unwrap_or_else(|error| {

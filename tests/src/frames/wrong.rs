@@ -132,15 +132,15 @@ pub fn nested() -> Vec<Named> {
     all
 }
 
-/// Sound and nested frames, cut after every byte, up to `longest`.
-pub fn cuts(longest: usize) -> Vec<Named> {
+/// One in `step` of the sound and nested frames, cut after every byte, up to `longest`.
+pub fn cuts(longest: usize, step: usize) -> Vec<Named> {
     let whole = [sound(), nested()].concat();
     let cut = |frame: &Named| {
         let Named { name, bytes } = frame.clone();
         let ends = 0..bytes.len().min(longest);
         ends.map(move |end| named(format!("{name}, cut to {end}"), bytes[..end].to_vec())).collect::<Vec<_>>()
     };
-    whole.iter().flat_map(cut).collect()
+    whole.iter().step_by(step).flat_map(cut).collect()
 }
 
 /// Numbers at which parsers go wrong.

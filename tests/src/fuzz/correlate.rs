@@ -6,7 +6,7 @@ use tracer::{
         Correlator, Limits, Options, Passage,
         exchange::{Exchange, Exchanger},
     },
-    decode::Event,
+    decode::{Event, LATEST_NS},
 };
 use tracer_common::{
     frame::Kind,
@@ -128,11 +128,11 @@ fn event(
 /// A byte as a step of time: forth by up to a minute, back a little, and to its ends.
 fn moved(now: u64, step: u8) -> u64 {
     match step {
-        255 => u64::MAX,
-        254 => u64::MAX - 1_000_000,
+        255 => LATEST_NS,
+        254 => LATEST_NS - 1_000_000,
         253 => 0,
-        240..=252 => now.wrapping_sub(1_000 << (2 * (step - 240))),
-        _ => now.wrapping_add((u64::from(step % 8) + 1) << (step / 8)),
+        240..=252 => now.saturating_sub(1_000 << (2 * (step - 240))),
+        _ => (now + ((u64::from(step % 8) + 1) << (step / 8))).min(LATEST_NS),
     }
 }
 

@@ -59,6 +59,11 @@ pub fn target(name: &str) -> &'static Target {
     TARGETS.iter().find(|target| target.name == name).unwrap()
 }
 
+/// Runs one input of a target: what cargo-fuzz calls.
+pub fn run(name: &str, input: &[u8]) {
+    (target(name).run)(input);
+}
+
 /// Bytes as text, and what makes none as its sign.
 fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
@@ -75,7 +80,12 @@ fn assert_printable(message: &str) {
     assert!(!message.is_empty() && !message.contains(acts), "{message:?}");
 }
 
-/// Whether an error is told as users are told, in one line that does nothing to a terminal.
+/// An error, as users are told it. What they have typed themselves may take several lines.
+fn told(error: anyhow::Error) {
+    assert_printable(&Failure::Usage(error).to_string());
+}
+
+/// An error, as users are told it: one line, whatever others have written that it quotes.
 fn told_in_one_line(error: anyhow::Error) {
     let message = Failure::Usage(error).to_string();
     assert_printable(&message);

@@ -1,14 +1,14 @@
-//! Words of the command line: understood, or answered in one line.
+//! Words of the command line: understood, or answered.
 
 use tracer::{config, lab};
 
-use super::{text, texts, told_in_one_line};
+use super::{text, texts, told};
 
 pub(super) fn run(bytes: &[u8]) {
     let text = text(bytes);
-    config::fuzz::options(&text).into_iter().for_each(told_in_one_line);
+    config::fuzz::options(&text).into_iter().for_each(told);
     if let Err(error) = lab::fuzz::cable(&text) {
-        told_in_one_line(error);
+        told(error);
     }
 }
 

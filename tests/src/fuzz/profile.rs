@@ -2,7 +2,7 @@
 
 use tracer::profile::{Place, Profile, SHIPPED, gather};
 
-use super::{text, texts, told_in_one_line};
+use super::{text, texts, told, told_in_one_line};
 
 pub(super) fn run(bytes: &[u8]) {
     let text = text(bytes);
@@ -19,7 +19,7 @@ pub(super) fn run(bytes: &[u8]) {
         Ok(hops) => {
             hops.iter().for_each(|hop| assert!(hop.places.len() == 1 && is_name(&hop.name), "{hop:?}"))
         }
-        Err(error) => told_in_one_line(error),
+        Err(error) => told(error),
     }
     if let Ok(place) = text.parse() {
         said_again(&place);

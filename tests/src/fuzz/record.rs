@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use tracer::{
-    decode::{DecodeError, Record, decode},
+    decode::{DecodeError, LATEST_NS, Record, decode},
     record::{Item, RecordReader, RecordWriter},
     recording::Note,
 };
@@ -29,6 +29,7 @@ pub(super) fn run(bytes: &[u8]) {
         Err(DecodeError::Length(length)) => assert_eq!(length, bytes.len()),
         Err(DecodeError::Hop(code)) => assert_eq!(Hop::from_code(code), None),
         Err(DecodeError::Hook(code)) => assert_eq!(Hook::from_code(code), None),
+        Err(DecodeError::Time(time)) => assert!(time > LATEST_NS),
     }
 }
 

@@ -188,12 +188,14 @@ impl Answers {
         match message.payload {
             NetlinkPayload::InnerMessage(message) => self.messages.push(message),
             NetlinkPayload::Done(done) if done.code < 0 => {
-                return Err(io::Error::from_raw_os_error(-done.code));
+                return Err(io::Error::from_raw_os_error(done.code.wrapping_neg()));
             }
             NetlinkPayload::Done(_) => return Ok(true),
             // An acknowledgement is an error message without an error.
             NetlinkPayload::Error(error) => {
-                return error.code.map_or(Ok(true), |code| Err(io::Error::from_raw_os_error(-code.get())));
+                return error
+                    .code
+                    .map_or(Ok(true), |code| Err(io::Error::from_raw_os_error(code.get().wrapping_neg())));
             }
             _ => {}
         }
