@@ -1,5 +1,8 @@
 //! Shared helpers of the integration tests.
 
+pub mod captures;
+pub mod frames;
+pub mod fuzz;
 pub mod garbage;
 pub mod header;
 pub mod host;
@@ -7,6 +10,7 @@ pub mod lab;
 pub mod recording;
 pub mod stream;
 pub mod trace_cmd;
+pub mod traced;
 pub mod vmhop;
 pub mod walk;
 pub mod world;

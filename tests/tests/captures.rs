@@ -2,42 +2,13 @@
 //! same on both devices, and what is read of its headers is what an independent decoder reads.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use etherparse::{LaxPacketHeaders, LinkHeader, NetHeaders, TransportHeader};
-use pcap_parser::{LegacyPcapReader, PcapBlockOwned, PcapError, traits::PcapReaderIterator};
+use tests::captures::{SCENES, frames};
 use tracer_common::frame::{Frame, Kind, Slice};
 
 const KEY: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
-const SCENES: [&str; 6] = ["echo4", "echo6", "arp", "http", "udp", "fragments"];
-
-/// The frames of a capture: nanoseconds and bytes.
-fn frames(scene: &str, device: &str) -> Vec<(u64, Vec<u8>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/{scene}-{device}.pcap"));
-    let mut reader = LegacyPcapReader::new(65536, fs::File::open(path).unwrap()).unwrap();
-    let mut frames = Vec::new();
-    loop {
-        match reader.next() {
-            Ok((used, block)) => {
-                if let PcapBlockOwned::Legacy(packet) = block {
-                    let time_ns = u64::from(packet.ts_sec) * 1_000_000_000 + u64::from(packet.ts_usec);
-                    assert_eq!(packet.caplen, packet.origlen);
-                    frames.push((time_ns, packet.data.to_vec()));
-                }
-                reader.consume(used);
-            }
-            Err(PcapError::Eof) => return frames,
-            Err(PcapError::Incomplete(_)) => {
-                reader.refill().unwrap();
-            }
-            Err(error) => panic!("{scene} on {device}: {error:?}"),
-        }
-    }
-}
 
 /// All captures: scene, device, frames.
 fn captures() -> impl Iterator<Item = (&'static str, &'static str, Vec<Vec<u8>>)> {

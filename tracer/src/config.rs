@@ -2,6 +2,8 @@
 //!
 //! Not in here: whether this host can record at all (`preflight`), which hooks are used (`plan`).
 
+#[doc(hidden)]
+pub mod fuzz;
 mod hooks;
 mod output;
 mod select;

@@ -11,10 +11,14 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
+/// The latest time that `CLOCK_MONOTONIC` has: the kernel counts it with a sign (`ktime_t`). No event is later, so that
+/// times can be added to without looking.
+pub const LATEST_NS: u64 = i64::MAX as u64;
+
 /// One frame, or one event of a thread, at one hop. The fields are those of [`HopEvent`], typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// `CLOCK_MONOTONIC`, ns.
+    /// `CLOCK_MONOTONIC`, ns; at most [`LATEST_NS`].
     pub time_ns: u64,
     /// Address of the `sk_buff`, 0 for none.
     pub skb: u64,
@@ -132,12 +136,15 @@ pub enum DecodeError {
     /// The hook code is not known.
     #[error("hook code {0} is not known")]
     Hook(u8),
+    /// The time is none.
+    #[error("{0} ns is no time of CLOCK_MONOTONIC")]
+    Time(u64),
 }
 
 /// Decodes one ring buffer record.
 ///
 /// # Errors
-/// A length, hop or hook that this version does not know.
+/// A length, hop or hook that this version does not know, a time that no clock shows.
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let mut fields = Fields(bytes);
     match bytes.len() {
@@ -154,7 +161,7 @@ fn typed(raw: &HopEvent) -> Result<Event, DecodeError> {
     let (head, gso_size) = unpack_buffer(buffer);
     let stamped = kind != 0 && !tells_thread(hop);
     Ok(Event {
-        time_ns,
+        time_ns: checked_time(time_ns)?,
         skb,
         head,
         digest,
@@ -239,6 +246,11 @@ impl Fields<'_> {
     }
 }
 
+/// The time, if it is one.
+pub(crate) fn checked_time(time_ns: u64) -> Result<u64, DecodeError> {
+    if time_ns <= LATEST_NS { Ok(time_ns) } else { Err(DecodeError::Time(time_ns)) }
+}
+
 fn address(version: u8, bytes: [u8; 16]) -> Option<IpAddr> {
     match version {
         4 => Some(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into()),
@@ -259,6 +271,13 @@ mod tests {
     #[test]
     fn an_unknown_hop_is_no_event() {
         assert_eq!(decode(&[0; 64]), Err(DecodeError::Hop(0)));
+    }
+
+    #[test]
+    fn a_time_that_no_clock_shows_is_no_event() {
+        let mut bytes = [0; 64];
+        bytes[0..8].copy_from_slice(&u64::MAX.to_ne_bytes());
+        assert_eq!(decode(&bytes), Err(DecodeError::Time(u64::MAX)));
     }
 
     #[test]

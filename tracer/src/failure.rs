@@ -4,6 +4,8 @@ use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
 
+use crate::topology::printable;
+
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -46,11 +48,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The whole chain of causes, on one line.
+/// The whole chain of causes. What they quote, of files and of the command line, does nothing to a terminal.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Failure::Usage(error) | Failure::Run(error)) = self;
-        write!(f, "{error:#}")
+        let message = format!("{error:#}");
+        let lines: Vec<String> = message.split('\n').map(printable).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod interrupt;
 mod setup;
 mod shell;
@@ -34,6 +35,8 @@ enum Job {
     /// Measure what vmhop costs, on release builds
     #[command(subcommand)]
     Bench(bench::Job),
+    /// Run the parsers under cargo-fuzz: every target, for a minute each
+    Fuzz(fuzz::Args),
     /// Run commands under other kernels, in VMs on this machine's own files
     #[command(subcommand)]
     Vm(vm::Job),
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Job::Demo(args) => demo::run(&args),
         Job::Test(args) => test::run(&args),
         Job::Bench(job) => bench::run(&job),
+        Job::Fuzz(args) => fuzz::run(&args),
         Job::Vm(job) => vm::run(job),
     };
     done.unwrap_or_else(|error| {

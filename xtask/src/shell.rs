@@ -93,6 +93,11 @@ impl Log {
         Ok(Self { path })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Runs a command with its noise in the log; when it fails, the error shows the end of it.
     pub fn run(&self, command: &mut Command) -> anyhow::Result<()> {
         let shown = shown(command);

@@ -6,5 +6,7 @@
 
 pub mod account;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod meter;
 pub mod threads;

@@ -23,7 +23,7 @@ impl CpuTimes {
 
     /// What `schedstat` says: ns on a CPU, ns waiting for one, and how often it ran (`proc_pid_schedstat`). All are 0
     /// where the kernel keeps no such statistics.
-    fn from_schedstat(text: &str) -> Option<CpuTimes> {
+    pub(super) fn from_schedstat(text: &str) -> Option<CpuTimes> {
         let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
         let mut next = || numbers.next()?.ok();
         let (cpu_ns, wait_ns, runs) = (next()?, next()?, next()?);
@@ -32,7 +32,7 @@ impl CpuTimes {
 
     /// User and system time in `stat`, fields 14 and 15, in ticks. The second field is a name in parentheses that may
     /// hold any sign.
-    fn from_stat(text: &str, tick_ns: u64) -> Option<CpuTimes> {
+    pub(super) fn from_stat(text: &str, tick_ns: u64) -> Option<CpuTimes> {
         let (_, behind) = text.rsplit_once(')')?;
         let mut fields = behind.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
         let ticks = fields.next()?.ok()?.checked_add(fields.next()?.ok()?)?;
@@ -54,7 +54,7 @@ pub fn host_ns() -> Option<u64> {
 }
 
 /// The line of all CPUs: user, nice, system, idle, iowait, irq, softirq, steal, and guest times, which are in user's.
-fn from_host_stat(text: &str, tick_ns: u64) -> Option<u64> {
+pub(super) fn from_host_stat(text: &str, tick_ns: u64) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
     let busy = [0, 1, 2, 5, 6].iter().map(|&at| ticks.get(at).copied()).sum::<Option<u64>>()?;

@@ -73,7 +73,7 @@ pub(crate) fn this_program() -> anyhow::Result<(Vec<u8>, Vec<PathBuf>)> {
 }
 
 /// Paths in the loader's list, which has lines `libc.so.6 => /lib/libc.so.6 (0x0000…)`.
-fn loaded_libraries(list: &str) -> Vec<PathBuf> {
+pub(super) fn loaded_libraries(list: &str) -> Vec<PathBuf> {
     let path = |line: &str| {
         let target = line.split_once("=>").map_or(line, |(_, target)| target);
         let path = target.split_whitespace().next()?;

@@ -12,7 +12,7 @@ use nix::{sys::utsname::uname, unistd::Uid};
 use super::tools;
 
 /// What the guest cannot do without; a kernel that has one built in has no file for it, which is fine.
-const WANTED_MODULES: [&str; 4] = ["virtio_pci", "virtio_net", "virtio_console", "af_packet"];
+pub(super) const WANTED_MODULES: [&str; 4] = ["virtio_pci", "virtio_net", "virtio_console", "af_packet"];
 
 /// A kernel and the folder of its modules, which has `modules.dep` in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Kernel {
 ///
 /// A line of modules.dep lists all that a module needs; kmod sorts that list and busybox does not, so each
 /// dependency is looked up in its own line.
-fn load_order(modules_dep: &str, wanted: &[&str]) -> Vec<String> {
+pub(super) fn load_order(modules_dep: &str, wanted: &[&str]) -> Vec<String> {
     let lines = modules_dep.lines().filter_map(|line| line.split_once(':'));
     let lines: Vec<(&str, &str)> = lines.collect();
     let mut order = Vec::new();

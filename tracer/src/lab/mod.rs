@@ -16,6 +16,8 @@ mod client;
 mod down;
 mod elf;
 mod exec;
+#[doc(hidden)]
+pub mod fuzz;
 mod initramfs;
 mod interrupts;
 mod kernel;

@@ -52,7 +52,7 @@ impl Process {
 }
 
 /// State letter and start time of a /proc/PID/stat line; the command name in it may hold anything.
-fn parse_stat(stat: &str) -> Option<(char, u64)> {
+pub(super) fn parse_stat(stat: &str) -> Option<(char, u64)> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?.chars().next()?;

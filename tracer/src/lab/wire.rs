@@ -93,6 +93,11 @@ impl Decoder {
         self.buffer.extend(bytes);
     }
 
+    /// Bytes that make no whole frame yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next whole frame, if it has arrived.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         let mut start = 0;

@@ -46,6 +46,15 @@ impl KernelBtf {
         Ok(KernelBtf { vmlinux, modules: RefCell::default(), own: file.is_none() })
     }
 
+    /// Reads BTF from bytes that are not of the running kernel.
+    ///
+    /// # Errors
+    /// They are no BTF.
+    pub fn from_bytes(bytes: &[u8]) -> Result<KernelBtf> {
+        let vmlinux = Btf::from_bytes(bytes).context("failed to read BTF")?;
+        Ok(KernelBtf { vmlinux, modules: RefCell::default(), own: false })
+    }
+
     /// BTF of a module, or of vmlinux for none.
     fn of(&self, module: Option<&str>) -> Option<Part<'_>> {
         let Some(module) = module else { return Some(Part::Vmlinux(&self.vmlinux)) };
@@ -132,16 +141,16 @@ impl KernelBtf {
     }
 
     /// Types of a tracepoint's arguments. The first parameter of the type behind it is its private data.
-    fn parameters_of_tracepoint(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
+    pub(super) fn parameters_of_tracepoint(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
         let part = self.of(module)?;
         let btf = part.btf();
         let typedef = btf.resolve_types_by_name(&format!("btf_trace_{name}")).ok()?.into_iter().next()?;
         let Type::Typedef(typedef) = typedef else { return None };
-        let prototype = btf.chained_type_iter(&typedef).find_map(prototype)?;
+        let prototype = btf.chained_type_iter(&typedef).take(LONGEST_CHAIN).find_map(prototype)?;
         Some(types(btf, &prototype).into_iter().skip(1).collect())
     }
 
-    fn parameters_of_function(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
+    pub(super) fn parameters_of_function(&self, name: &str, module: Option<&str>) -> Option<Vec<String>> {
         let part = self.of(module)?;
         let btf = part.btf();
         let function = btf.resolve_types_by_name(name).ok()?.into_iter().find_map(|found| match found {
@@ -215,23 +224,27 @@ fn prototype(found: Type) -> Option<FuncProto> {
 
 /// Types of a function's arguments, in the words of the catalog.
 fn types(btf: &Btf, prototype: &FuncProto) -> Vec<String> {
-    prototype.parameters.iter().map(|parameter| type_name(btf, parameter)).collect()
+    prototype.parameters.iter().map(|parameter| type_name(btf, parameter, LONGEST_CHAIN)).collect()
 }
 
+/// Types that refer to one another before the last has a name: no kernel has so many, and a file's may go in a circle.
+const LONGEST_CHAIN: usize = 16;
+
 /// Name of a type, `struct` and qualifiers left out: `sk_buff **`.
-fn type_name(btf: &Btf, of: &dyn BtfType) -> String {
+fn type_name(btf: &Btf, of: &dyn BtfType, longest: usize) -> String {
+    let Some(longest) = longest.checked_sub(1) else { return String::new() };
     let Ok(found) = btf.resolve_chained_type(of) else { return "void".to_owned() };
     let named = |named: &dyn BtfType| btf.resolve_name(named).unwrap_or_default();
     match &found {
         Type::Ptr(pointer) => {
-            let target = type_name(btf, pointer);
+            let target = type_name(btf, pointer, longest);
             let space = if target.ends_with('*') { "" } else { " " };
             format!("{target}{space}*")
         }
-        Type::Const(inner) => type_name(btf, inner),
-        Type::Volatile(inner) => type_name(btf, inner),
-        Type::Restrict(inner) => type_name(btf, inner),
-        Type::TypeTag(inner) => type_name(btf, inner),
+        Type::Const(inner) => type_name(btf, inner, longest),
+        Type::Volatile(inner) => type_name(btf, inner, longest),
+        Type::Restrict(inner) => type_name(btf, inner, longest),
+        Type::TypeTag(inner) => type_name(btf, inner, longest),
         Type::Enum(_) | Type::Enum64(_) => {
             format!("enum {}", found.as_btf_type().map(named).unwrap_or_default())
         }
@@ -246,26 +259,26 @@ fn offset(btf: &Btf, structure: &str, member: &str) -> Result<u32> {
     let types =
         btf.resolve_types_by_name(structure).with_context(|| format!("this kernel has no {structure}"))?;
     let found = types.iter().find_map(|found| match found {
-        Type::Struct(found) => member_bits(btf, found, member),
+        Type::Struct(found) => member_bits(btf, found, member, &mut BTreeSet::new()),
         _ => None,
     });
     found.ok_or_else(|| anyhow!("this kernel's struct {structure} has no member {member}"))
 }
 
-/// Bit offset of a member, also inside anonymous structures and unions.
-fn member_bits(btf: &Btf, structure: &Struct, wanted: &str) -> Option<u32> {
+/// Bit offset of a member, also inside anonymous structures and unions; of those `seen` had none.
+fn member_bits(btf: &Btf, structure: &Struct, wanted: &str, seen: &mut BTreeSet<u32>) -> Option<u32> {
     for member in &structure.members {
         let name = btf.resolve_name(member).unwrap_or_default();
         if name == wanted {
             return Some(member.bit_offset());
         }
-        if !name.is_empty() {
+        if !name.is_empty() || member.get_type_id().is_none_or(|id| !seen.insert(id)) {
             continue;
         }
         if let Ok(Type::Struct(inner) | Type::Union(inner)) = btf.resolve_chained_type(member)
-            && let Some(bits) = member_bits(btf, &inner, wanted)
+            && let Some(bits) = member_bits(btf, &inner, wanted, seen)
         {
-            return Some(member.bit_offset() + bits);
+            return member.bit_offset().checked_add(bits);
         }
     }
     None

@@ -8,6 +8,8 @@ pub mod btf;
 pub mod catalog;
 pub mod chains;
 mod facts;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod symbols;
 mod unserved;
 pub mod user;

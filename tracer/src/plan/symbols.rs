@@ -30,7 +30,11 @@ pub fn find(functions: &BTreeSet<&str>, tracepoints: &BTreeSet<&str>) -> Found {
     }
 }
 
-fn search(mut symbols: impl BufRead, functions: &BTreeSet<&str>, tracepoints: &BTreeSet<&str>) -> Found {
+pub(super) fn search(
+    mut symbols: impl BufRead,
+    functions: &BTreeSet<&str>,
+    tracepoints: &BTreeSet<&str>,
+) -> Found {
     let mut found = Found::default();
     let mut line = String::new();
     while symbols.read_line(&mut line).is_ok_and(|length| length > 0) {
@@ -59,7 +63,7 @@ pub fn names_of(addresses: &BTreeSet<u64>) -> BTreeMap<u64, String> {
     }
 }
 
-fn name(symbols: impl BufRead, addresses: &BTreeSet<u64>) -> BTreeMap<u64, String> {
+pub(super) fn name(symbols: impl BufRead, addresses: &BTreeSet<u64>) -> BTreeMap<u64, String> {
     // By address: the start of the function that begins closest before it, and its name.
     let mut closest: BTreeMap<u64, (u64, String)> = BTreeMap::new();
     for line in symbols.lines().map_while(Result::ok) {
@@ -94,7 +98,7 @@ pub fn similar(names: &BTreeSet<&str>) -> BTreeMap<String, Vec<String>> {
     }
 }
 
-fn resemble(symbols: impl BufRead, names: &BTreeSet<&str>) -> BTreeMap<String, Vec<String>> {
+pub(super) fn resemble(symbols: impl BufRead, names: &BTreeSet<&str>) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<&str, Vec<(f64, String)>> = BTreeMap::new();
     for line in symbols.lines().map_while(Result::ok) {
         let mut words = line.split_whitespace().skip(1);

@@ -84,8 +84,12 @@ fn take(input: &mut impl Read, length: usize) -> io::Result<Option<Vec<u8>>> {
 
 /// The message of some metadata, its flatbuffer verified.
 pub(super) fn message(metadata: &[u8]) -> Result<Message<'_>, FramingError> {
-    ipc::root_as_message(metadata)
-        .map_err(|error| FramingError::Corrupt(format!("a message's metadata is no flatbuffer: {error}")))
+    ipc::root_as_message(metadata).map_err(|error| {
+        // It says what it was at, on lines of their own.
+        let words = error.to_string();
+        let words: Vec<&str> = words.split_whitespace().collect();
+        FramingError::Corrupt(format!("a message's metadata is no flatbuffer: {}", words.join(" ")))
+    })
 }
 
 /// The metadata of a schema message, in which a key may be missing; `None` where it is no schema.

@@ -26,7 +26,7 @@ use super::{
     schema::{self, ABI_KEY, FORMAT_KEY, FORMAT_VERSION, HEADER_KEY},
 };
 use crate::{
-    decode::Event,
+    decode::{self, Event},
     recording::{Header, Note},
 };
 
@@ -321,7 +321,7 @@ impl Rows {
         let hook = self.hook[at];
         let further = self.further.as_ref();
         Ok(Item::Event(Event {
-            time_ns: self.time_ns[at],
+            time_ns: decode::checked_time(self.time_ns[at]).map_err(|error| error.to_string())?,
             skb: self.skb[at],
             head: self.head[at],
             digest: self.digest[at],

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-pub(crate) use self::prepare::setup;
+pub use self::prepare::setup;
 use self::{command::Running, prepare::Prepared, sink::Sink};
 use crate::{config::RecordConfig, report::Report};
 

@@ -80,7 +80,7 @@ fn exit_format(vms: &[&Vm]) -> Result<ExitFormat, String> {
 ///
 /// # Errors
 /// A kernel without what they need to know, more devices than an event can name.
-pub(crate) fn setup(btf: &KernelBtf, vms: &[Vm], ring_bytes: u32) -> Result<Setup> {
+pub fn setup(btf: &KernelBtf, vms: &[Vm], ring_bytes: u32) -> Result<Setup> {
     Ok(Setup {
         offsets: btf.offsets()?,
         settings: settings(btf, vms, 0)?,

@@ -9,6 +9,8 @@
 mod behind;
 mod device;
 mod discover;
+#[doc(hidden)]
+pub mod fuzz;
 mod model;
 mod netlink;
 mod netns;

@@ -152,15 +152,15 @@ impl Rtnl {
 
 /// The answers to one request, as they come in.
 #[derive(Default)]
-struct Answers {
-    sequence: u32,
-    messages: Vec<RouteNetlinkMessage>,
+pub(super) struct Answers {
+    pub(super) sequence: u32,
+    pub(super) messages: Vec<RouteNetlinkMessage>,
     interrupted: bool,
 }
 
 impl Answers {
     /// Takes the messages of a datagram; true with the last one.
-    fn take(&mut self, mut datagram: &[u8]) -> io::Result<bool> {
+    pub(super) fn take(&mut self, mut datagram: &[u8]) -> io::Result<bool> {
         while let Some(length) = datagram.first_chunk::<4>() {
             let length = u32::from_ne_bytes(*length) as usize;
             let Some(message) = datagram.get(..length).filter(|message| message.len() >= 16) else {
@@ -188,12 +188,14 @@ impl Answers {
         match message.payload {
             NetlinkPayload::InnerMessage(message) => self.messages.push(message),
             NetlinkPayload::Done(done) if done.code < 0 => {
-                return Err(io::Error::from_raw_os_error(-done.code));
+                return Err(io::Error::from_raw_os_error(done.code.wrapping_neg()));
             }
             NetlinkPayload::Done(_) => return Ok(true),
             // An acknowledgement is an error message without an error.
             NetlinkPayload::Error(error) => {
-                return error.code.map_or(Ok(true), |code| Err(io::Error::from_raw_os_error(-code.get())));
+                return error
+                    .code
+                    .map_or(Ok(true), |code| Err(io::Error::from_raw_os_error(code.get().wrapping_neg())));
             }
             _ => {}
         }
@@ -208,7 +210,7 @@ fn link_request(index: u32) -> LinkMessage {
     request
 }
 
-fn as_link(message: RouteNetlinkMessage) -> Option<Link> {
+pub(super) fn as_link(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = message else { return None };
     let mut link = Link {
         index: message.header.index,
@@ -248,7 +250,10 @@ fn mac(bytes: &[u8]) -> Option<String> {
 }
 
 /// The metric and the devices of a unicast default route of the main table.
-fn as_default_route(message: &RouteNetlinkMessage, family: AddressFamily) -> Option<(u32, Vec<u32>)> {
+pub(super) fn as_default_route(
+    message: &RouteNetlinkMessage,
+    family: AddressFamily,
+) -> Option<(u32, Vec<u32>)> {
     let RouteNetlinkMessage::NewRoute(route) = message else { return None };
     let RouteMessage { header, attributes, .. } = route;
     if header.address_family != family

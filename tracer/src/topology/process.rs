@@ -111,7 +111,7 @@ fn holder(pid: i32) -> io::Result<Holder> {
 }
 
 /// Whether a descriptor's target is a tun node (`Some(None)`) or a macvtap's (`Some(index of its device)`).
-fn tap_node(target: &str) -> Option<Option<u32>> {
+pub(super) fn tap_node(target: &str) -> Option<Option<u32>> {
     // A node in a mount namespace that vmhop cannot see may read `/net/tun`, or end in ` (deleted)`.
     let target = target.strip_suffix(" (deleted)").unwrap_or(target);
     if target.ends_with("/net/tun") {

@@ -47,7 +47,7 @@ fn device_dir(link: &Link, netns: u32, namespaces: &Namespaces) -> Option<PathBu
 }
 
 /// The parent's folder, from the target of a link in /sys/class/net: the device is in a folder `net` of it.
-fn parent_of(target: &Path) -> Option<PathBuf> {
+pub(super) fn parent_of(target: &Path) -> Option<PathBuf> {
     let below = target.strip_prefix("../../devices").ok()?;
     let parent = below.parent().filter(|folder| folder.ends_with("net"))?.parent()?;
     // All that has no hardware is below one folder of this name.
@@ -72,7 +72,7 @@ fn irqs_of(dir: &Path) -> Vec<u32> {
 
 /// The interrupts of /proc/interrupts whose action is one of these names or begins with it: `virtio2-input.0`,
 /// `eth0-rx-1`.
-fn named_irqs(table: &str, names: &[&str]) -> Vec<u32> {
+pub(super) fn named_irqs(table: &str, names: &[&str]) -> Vec<u32> {
     let ours = |action: &str| {
         names.iter().filter(|name| !name.is_empty()).any(|name| {
             action.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', ':']))

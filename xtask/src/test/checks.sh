@@ -27,7 +27,7 @@ limited() {
     return $code
 }
 
-# vm_test FILE TEST...: ignored tests of tests/tests/FILE.rs.
+# vm_test FILE TEST...: tests of tests/tests/FILE.rs, those that are ignored elsewhere too.
 vm_test() {
     binary=$(echo "$TESTS" | sed -n "s/^$1=//p")
     if [ -z "$binary" ]; then
@@ -35,7 +35,7 @@ vm_test() {
         return 1
     fi
     shift
-    limited "$binary" "$@" --ignored --nocapture --test-threads 1
+    limited "$binary" "$@" --include-ignored --nocapture --test-threads 1
 }
 
 # check NAME COMMAND: says how long it took, and when it failed what it said.

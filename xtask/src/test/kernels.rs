@@ -50,11 +50,12 @@ impl Series {
 }
 
 /// What must succeed: in the workspace's folder, with the `vmhop` of the debug build in the path and in
-/// `$VMHOP_BIN`; `$VMHOP_VM` is the kernel, and `vm_test FILE TEST…` runs ignored tests of tests/tests/FILE.rs.
+/// `$VMHOP_BIN`; `$VMHOP_VM` is the kernel, and `vm_test FILE TEST…` runs tests of tests/tests/FILE.rs, ignored ones too.
 #[rustfmt::skip]
 const CHECKS: &[Check] = &[
     (Series::Every, "doctor", "limited vmhop doctor --json"),
     (Series::Every, "self-test", "vm_test kvm every_hook_fires"),
+    (Series::Every, "frames", "vm_test digests the_kernel_reads"),
     (Series::Every, "programs", "vm_test kvm every_hop_is_served"),
     (Series::Guests, "vhost and bridge", "vm_test kvm a_guest_behind_vhost_and_a_bridge"),
     (Series::Newest, "vhost and bridge", "vm_test kvm a_guest_behind_vhost_and_a_bridge"),
