@@ -5,6 +5,7 @@ pub mod host;
 pub mod lab;
 pub mod recording;
 pub mod trace_cmd;
+pub mod truth;
 pub mod vmhop;
 pub mod walk;
 pub mod world;

@@ -1,0 +1,56 @@
+//! Questions in blocks, and which exchange belongs to which. Pure.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use tracer::{
+    correlate::exchange::{Exchange, ExchangeKind},
+    latency::{Layer, charge, charge_turn},
+};
+use tracer_common::hop::Hop;
+
+/// Some questions one after the other, all delayed or none.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// From before the first question until after the last answer, ns.
+    pub time: Range<u64>,
+    /// How many questions.
+    pub asked: usize,
+    /// Mean time by which they were really delayed, ns; none where they were not.
+    pub injected_ns: Option<f64>,
+}
+
+/// An exchange: how long it was in each layer.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// By layer, ns.
+    pub layers: BTreeMap<Layer, f64>,
+    /// Of that, waiting for a processor: `vmm.runnable` to `vmm.wake`, ns.
+    pub waiting_ns: f64,
+    /// By what it was delayed, ns; none where it was not.
+    pub injected_ns: Option<f64>,
+}
+
+/// The exchanges of some blocks, and how many questions have none.
+pub fn samples(exchanges: &[Exchange], blocks: &[Block]) -> (Vec<Sample>, usize) {
+    let asked: usize = blocks.iter().map(|block| block.asked).sum();
+    let found: Vec<Sample> = exchanges.iter().filter_map(|exchange| sample(exchange, blocks)).collect();
+    let missing = asked.abs_diff(found.len());
+    (found, missing)
+}
+
+fn sample(exchange: &Exchange, blocks: &[Block]) -> Option<Sample> {
+    let began_ns = exchange.stamps.first().filter(|_| exchange.kind == ExchangeKind::Udp)?.time_ns;
+    let block = blocks.iter().find(|block| block.time.contains(&began_ns))?;
+    let mut sample = Sample { injected_ns: block.injected_ns, ..Sample::default() };
+    for (index, pair) in exchange.stamps.windows(2).enumerate() {
+        let (from, to) = (pair[0].hop, pair[1].hop);
+        let turn = index + 1 == exchange.turn;
+        let layer = if turn { charge_turn(from, to) } else { charge(from, to) };
+        let time_ns = (pair[1].time_ns - pair[0].time_ns) as f64;
+        *sample.layers.entry(layer).or_default() += time_ns;
+        if (from, to) == (Hop::VmmRunnable, Hop::VmmWake) {
+            sample.waiting_ns += time_ns;
+        }
+    }
+    Some(sample)
+}

@@ -1,0 +1,54 @@
+//! netem, the kernel's own delay line, as the qdisc of a NIC. Plain blocks pass it too, with a delay of nothing.
+
+use std::{path::Path, thread::sleep, time::Duration};
+
+use super::{alternate, held::AT_A_TIME};
+use crate::{
+    host::{load_modules, run},
+    truth::{
+        asker::Asker,
+        block::Block,
+        scene::Scene,
+        threads::{ASKER, placed},
+        toy::PORT,
+    },
+};
+
+/// Of the host's, so on the way of the answer of a guest.
+pub(super) fn on_nic(scene: &Scene, delay: Duration, questions: usize) -> Vec<Block> {
+    let mut asker = Asker::new(scene);
+    around(&scene.host, "nic0", delay, questions, || {
+        for _ in 0..AT_A_TIME {
+            sleep(scene.pause);
+            asker.ask(PORT);
+        }
+    })
+}
+
+/// Of the peer's, so on the way of its answer: outside the host.
+pub(super) fn on_peer(scene: &Scene, delay: Duration, questions: usize) -> Vec<Block> {
+    around(&scene.peer, "eth0", delay, questions, || {
+        assert_eq!(scene.ask_by_guest(PORT, AT_A_TIME), AT_A_TIME, "answers of the peer");
+    })
+}
+
+fn around(
+    netns: &Path,
+    device: &str,
+    delay: Duration,
+    questions: usize,
+    mut ask: impl FnMut() + Send,
+) -> Vec<Block> {
+    load_modules(&["sch_netem"]);
+    let tc = |what: &str, rest: &str| {
+        run(&format!("nsenter --net={} tc qdisc {what} dev {device} root {rest}", netns.display()));
+    };
+    let blocks = alternate(questions.div_ceil(AT_A_TIME), AT_A_TIME, |delayed| {
+        let delay_ns = if delayed { delay.as_nanos() } else { 0 };
+        tc("replace", &format!("netem delay {delay_ns}ns"));
+        ask();
+        delay_ns as f64
+    });
+    tc("del", "");
+    blocks
+}
