@@ -1,19 +1,32 @@
 //! Known delays: a layer that is delayed grows by that, and no other does.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tests::{
     host::{able, skip},
-    truth::{hold_against_truth, scene::Scene, trial::Trial},
+    truth::{Wish, hold_against_truth, scene::Scene, trial::Trial},
 };
 
 const US_100: Duration = Duration::from_micros(100);
 const MS_1: Duration = Duration::from_millis(1);
 const MS_10: Duration = Duration::from_millis(10);
 
+/// Two hosts at a time would delay each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn toy() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_toy-vmm"))
+}
+
+/// Each of the trials with each of the delays, and so many questions.
+fn each(trials: &[Trial], delays: [(Duration, usize); 3]) -> Vec<Wish> {
+    let with = |trial: &Trial| delays.map(|(delay, questions)| (*trial, delay, questions));
+    trials.iter().flat_map(with).collect()
 }
 
 #[test]
@@ -21,12 +34,35 @@ fn a_toys_layers_grow_by_what_they_are_delayed_by() {
     if !able() {
         return;
     }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(scene) = Scene::toy(toy()) else { return skip("known delays need two processors") };
     let trials = [Trial::VmmStopped, Trial::Hog, Trial::GuestHolds, Trial::PeerHolds];
-    let delays = [(US_100, 300), (MS_1, 200), (MS_10, 100)];
-    let wishes: Vec<_> = trials
-        .into_iter()
-        .flat_map(|trial| delays.map(|(delay, questions)| (trial, delay, questions)))
-        .collect();
-    hold_against_truth(&scene, &wishes);
+    hold_against_truth(&scene, &each(&trials, [(US_100, 300), (MS_1, 200), (MS_10, 100)]));
+}
+
+#[test]
+fn the_layers_of_the_labs_guest_grow_by_what_they_are_delayed_by() {
+    if !able() {
+        return;
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(scene) = Scene::lab() else { return skip("known delays need two processors") };
+    let trials = [Trial::VmmStopped, Trial::Hog, Trial::GuestHolds, Trial::PeerHolds];
+    hold_against_truth(&scene, &each(&trials, [(US_100, 100), (MS_1, 100), (MS_10, 50)]));
+}
+
+#[test]
+#[ignore = "needs netem and nfqueue: cargo xtask test kernels"]
+fn nic_wire_and_bridge_grow_by_what_they_are_delayed_by() {
+    let scene = Scene::toy(toy()).unwrap();
+    let trials = [Trial::NicDelays, Trial::WireDelays, Trial::BridgeQueues];
+    hold_against_truth(&scene, &each(&trials, [(US_100, 300), (MS_1, 200), (MS_10, 100)]));
+}
+
+#[test]
+#[ignore = "for a kernel with kprobes: cargo xtask test networks"]
+fn vmm_and_guest_grow_by_what_they_are_delayed_by() {
+    let scene = Scene::toy(toy()).unwrap();
+    let trials = [Trial::VmmStopped, Trial::Hog, Trial::GuestHolds, Trial::PeerHolds];
+    hold_against_truth(&scene, &each(&trials, [(US_100, 300), (MS_1, 200), (MS_10, 100)]));
 }

@@ -24,7 +24,7 @@ pub struct Block {
 pub struct Sample {
     /// By layer, ns.
     pub layers: BTreeMap<Layer, f64>,
-    /// Of that, waiting for a processor: `vmm.runnable` to `vmm.wake`, ns.
+    /// Of that, waiting for a processor, ns.
     pub waiting_ns: f64,
     /// By what it was delayed, ns; none where it was not.
     pub injected_ns: Option<f64>,
@@ -48,7 +48,8 @@ fn sample(exchange: &Exchange, blocks: &[Block]) -> Option<Sample> {
         let layer = if turn { charge_turn(from, to) } else { charge(from, to) };
         let time_ns = (pair[1].time_ns - pair[0].time_ns) as f64;
         *sample.layers.entry(layer).or_default() += time_ns;
-        if (from, to) == (Hop::VmmRunnable, Hop::VmmWake) {
+        // A thread that was told to run before the frame came has no `vmm.runnable` of its own.
+        if to == Hop::VmmWake && matches!(from, Hop::VmmRunnable | Hop::TapRing) {
             sample.waiting_ns += time_ns;
         }
     }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-pub use self::run::hold_against_truth;
+pub use self::run::{Wish, hold_against_truth};
 
 /// The clock that vmhop stamps with, ns.
 pub(crate) fn now_ns() -> u64 {

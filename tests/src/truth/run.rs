@@ -67,7 +67,7 @@ fn attempt(scene: &Scene, wishes: &[Wish]) -> Vec<Wish> {
 /// Prints what a trial has come to, and whether that is right.
 fn holds(scene: &Scene, exchanges: &[Exchange], (trial, delay, _): Wish, blocks: &[Block]) -> bool {
     let (samples, missing) = samples(exchanges, blocks);
-    let measured = Measured::of(scene.name, trial, delay, &samples, missing);
+    let measured = Measured::of(scene.name, trial, delay, samples, missing);
     let faults = measured.faults();
     eprintln!("{measured}{}", faults.iter().map(|fault| format!("\n  FAILED: {fault}")).collect::<String>());
     faults.is_empty()

@@ -26,7 +26,7 @@ pub struct Scene {
     pub(crate) peer: PathBuf,
     pub(crate) guest: Ipv4Addr,
     pub(crate) cpus: Cpus,
-    /// After each question, so that everybody sleeps again.
+    /// Before each question, so that everybody sleeps: the guest until its next tick, and the one after.
     pub(crate) pause: Duration,
     machine: Machine,
     /// Answers at the peer, at once.
@@ -65,7 +65,7 @@ impl Scene {
         let (host, peer, vm) = (netns("host"), netns("peer"), lab.vm());
         let pid = lab.status().unwrap()["qemu_pid"].as_i64().unwrap() as i32;
         let answers = Responder::start(&mut respond_in_guest(&lab, PORT, Duration::ZERO));
-        let pause = Duration::from_millis(3);
+        let pause = Duration::from_millis(12);
         Some(Scene::new("lab's guest", vm, pid, [host, peer], cpus, pause, Machine::Lab(lab, answers)))
     }
 
@@ -109,7 +109,7 @@ impl Scene {
                 let (port, count) = (port.to_string(), count.to_string());
                 let peer = toy::PEER.to_string();
                 let words =
-                    ["vmhop", "lab", "ask", &peer, "--port", &port, "--count", &count, "--interval", "15ms"];
+                    ["vmhop", "lab", "ask", &peer, "--port", &port, "--count", &count, "--interval", "20ms"];
                 let done = lab.exec("guest", &words).unwrap();
                 done.text().lines().filter(|line| line.contains("time=")).count()
             }

@@ -48,15 +48,11 @@ pub(crate) fn placed<T: Send>(cpu: usize, priority: u8, work: impl FnOnce() -> T
     thread::scope(|scope| scope.spawn(placed).join().unwrap())
 }
 
-/// Places the threads of a VMM: the one that moves frames, which is the first, and those that run the guest.
+/// Places the threads of a VMM: the one that moves frames, which is the first, and all others, those of the guest among
+/// them.
 pub(crate) fn place_vmm(pid: i32, cpus: Cpus) {
     for entry in fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
         let tid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
-        let name = fs::read_to_string(entry.path().join("comm")).unwrap();
-        if tid == pid {
-            place(tid, cpus.vmm, MACHINE);
-        } else if name.starts_with("vcpu") || name.starts_with("CPU ") || name.starts_with("ALL CPUs") {
-            place(tid, cpus.others, MACHINE);
-        }
+        place(tid, if tid == pid { cpus.vmm } else { cpus.others }, MACHINE);
     }
 }

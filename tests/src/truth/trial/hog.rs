@@ -22,6 +22,9 @@ use crate::truth::{
     toy::PORT,
 };
 
+/// However its master ends, the processor is given back.
+const AT_MOST_NS: u64 = 500_000_000;
+
 /// What the hog and its master tell each other; zero is nothing.
 #[derive(Default)]
 struct Hog {
@@ -34,10 +37,11 @@ impl Hog {
     /// Sleeps until it is told to keep the processor; ends with whoever tells it.
     fn run(&self, orders: &Receiver<()>) {
         while orders.recv().is_ok() {
-            self.began_ns.store(now_ns(), Ordering::Release);
+            let began_ns = now_ns();
+            self.began_ns.store(began_ns, Ordering::Release);
             loop {
                 let (now_ns, until_ns) = (now_ns(), self.until_ns.load(Ordering::Acquire));
-                if until_ns != 0 && now_ns >= until_ns {
+                if (until_ns != 0 && now_ns >= until_ns) || now_ns > began_ns + AT_MOST_NS {
                     self.ended_ns.store(now_ns, Ordering::Release);
                     break;
                 }
@@ -82,7 +86,7 @@ pub(super) fn blocks(scene: &Scene, delay: Duration, questions: usize) -> Vec<Bl
         (wait_for(&hog.ended_ns) - since_ns) as f64
     };
     thread::scope(|scope| {
-        scope.spawn(|| placed(scene.cpus.vmm, HOG, || hog.run(&orders)));
+        scope.spawn(move || placed(scene.cpus.vmm, HOG, move || hog.run(&orders)));
         placed(scene.cpus.others, ASKER, || alternate(questions, 1, ask))
     })
 }

@@ -5,13 +5,7 @@ use std::{path::Path, thread::sleep, time::Duration};
 use super::{alternate, held::AT_A_TIME};
 use crate::{
     host::{load_modules, run},
-    truth::{
-        asker::Asker,
-        block::Block,
-        scene::Scene,
-        threads::{ASKER, placed},
-        toy::PORT,
-    },
+    truth::{asker::Asker, block::Block, scene::Scene, toy::PORT},
 };
 
 /// Of the host's, so on the way of the answer of a guest.

@@ -56,7 +56,7 @@ pub(super) fn blocks(scene: &Scene, delay: Duration, questions: usize) -> Vec<Bl
     });
     nft(scene, RULES);
     let mut asker = Asker::new(scene);
-    let ask = |delayed: bool| {
+    let ask = move |delayed: bool| {
         sleep(scene.pause);
         hold_ns.store(if delayed { delay.as_nanos() as u64 } else { 0 }, Ordering::Release);
         asker.ask(PORT);

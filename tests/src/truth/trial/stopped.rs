@@ -2,11 +2,7 @@
 //! debugger, a snapshot or a cgroup's freezer.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
-use std::{
-    fs,
-    thread::{sleep, yield_now},
-    time::Duration,
-};
+use std::{fs, thread::sleep, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -49,7 +45,8 @@ impl Stopped {
     fn stop(pid: i32) -> Stopped {
         kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
         while !threads_are_stopped(pid) {
-            yield_now();
+            // Those that are to stop may need this thread's processor for it.
+            sleep(Duration::from_micros(50));
         }
         Stopped(Pid::from_raw(pid))
     }
