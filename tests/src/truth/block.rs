@@ -15,8 +15,10 @@ pub struct Block {
     pub time: Range<u64>,
     /// How many questions.
     pub asked: usize,
-    /// Mean time by which they were really delayed, ns; none where they were not.
-    pub injected_ns: Option<f64>,
+    /// Whether they were delayed.
+    pub delayed: bool,
+    /// Mean time for which they were kept, by the clock of what kept them, ns. Plain ones may have been as well.
+    pub kept_ns: f64,
 }
 
 /// An exchange: how long it was in each layer.
@@ -26,8 +28,10 @@ pub struct Sample {
     pub layers: BTreeMap<Layer, f64>,
     /// Of that, waiting for a processor, ns.
     pub waiting_ns: f64,
-    /// By what it was delayed, ns; none where it was not.
-    pub injected_ns: Option<f64>,
+    /// Whether it was delayed.
+    pub delayed: bool,
+    /// For how long it was kept, ns.
+    pub kept_ns: f64,
 }
 
 /// The exchanges of some blocks, and how many questions have none.
@@ -41,7 +45,7 @@ pub fn samples(exchanges: &[Exchange], blocks: &[Block]) -> (Vec<Sample>, usize)
 fn sample(exchange: &Exchange, blocks: &[Block]) -> Option<Sample> {
     let began_ns = exchange.stamps.first().filter(|_| exchange.kind == ExchangeKind::Udp)?.time_ns;
     let block = blocks.iter().find(|block| block.time.contains(&began_ns))?;
-    let mut sample = Sample { injected_ns: block.injected_ns, ..Sample::default() };
+    let mut sample = Sample { delayed: block.delayed, kept_ns: block.kept_ns, ..Sample::default() };
     for (index, pair) in exchange.stamps.windows(2).enumerate() {
         let (from, to) = (pair[0].hop, pair[1].hop);
         let turn = index + 1 == exchange.turn;

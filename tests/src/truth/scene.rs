@@ -29,8 +29,6 @@ pub struct Scene {
     /// Before each question, so that everybody sleeps: the guest until its next tick, and the one after.
     pub(crate) pause: Duration,
     machine: Machine,
-    /// Answers at the peer, at once.
-    _peer_answers: Responder,
 }
 
 enum Machine {
@@ -78,9 +76,8 @@ impl Scene {
         pause: Duration,
         machine: Machine,
     ) -> Scene {
-        let answers = answer_at(&peer, PORT, Duration::ZERO, cpus);
         threads::place_vmm(pid, cpus);
-        Scene { name, vm, pid, host, peer, guest: toy::GUEST, cpus, pause, machine, _peer_answers: answers }
+        Scene { name, vm, pid, host, peer, guest: toy::GUEST, cpus, pause, machine }
     }
 
     /// Lets the guest hold what is asked at [`HELD_PORT`].
@@ -96,9 +93,13 @@ impl Scene {
         }
     }
 
-    /// Lets the peer hold what is asked at [`HELD_PORT`].
-    pub(crate) fn hold_at_peer(&self, delay: Duration) -> Responder {
-        answer_at(&self.peer, HELD_PORT, delay, self.cpus)
+    /// Lets the peer answer, after so long.
+    pub(crate) fn answer_at_peer(&self, port: u16, delay: Duration) -> Responder {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.peer.display())).arg(binary()).args(respond_words(port, delay));
+        let responder = Responder::start(&mut command);
+        threads::place(responder.pid(), self.cpus.others, ASKER);
+        responder
     }
 
     /// Lets the guest ask the peer; gives the number of answers.
@@ -136,12 +137,4 @@ fn respond_in_guest(lab: &TestLab, port: u16, delay: Duration) -> Command {
     let mut command = lab.command(&["exec", "guest", "--", "vmhop"]).unwrap();
     command.args(respond_words(port, delay));
     command
-}
-
-fn answer_at(peer: &Path, port: u16, delay: Duration, cpus: Cpus) -> Responder {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net={}", peer.display())).arg(binary()).args(respond_words(port, delay));
-    let responder = Responder::start(&mut command);
-    threads::place(responder.pid(), cpus.others, ASKER);
-    responder
 }

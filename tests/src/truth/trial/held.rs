@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use super::alternate;
+use super::{BASE, alternate};
 use crate::truth::{
     asker::Asker,
     block::Block,
@@ -27,23 +27,23 @@ pub(super) fn in_guest(scene: &Scene, delay: Duration, questions: usize) -> Vec<
         0.0
     };
     let blocks = placed(scene.cpus.others, ASKER, || alternate(questions, 1, ask));
-    held(blocks, holding.finish())
+    held(blocks, 0.0, holding.finish())
 }
 
 pub(super) fn at_peer(scene: &Scene, delay: Duration, questions: usize) -> Vec<Block> {
-    let holding = scene.hold_at_peer(delay);
+    let (at_once, late) = (scene.answer_at_peer(PORT, BASE), scene.answer_at_peer(HELD_PORT, BASE + delay));
     let blocks = alternate(questions.div_ceil(AT_A_TIME), AT_A_TIME, |delayed| {
         let answered = scene.ask_by_guest(port(delayed), AT_A_TIME);
         assert_eq!(answered, AT_A_TIME, "answers of the peer");
         0.0
     });
-    held(blocks, holding.finish())
+    held(blocks, at_once.finish(), late.finish())
 }
 
-/// The delay is known when all is over: it is their mean.
-fn held(mut blocks: Vec<Block>, held_ns: f64) -> Vec<Block> {
-    for injected_ns in blocks.iter_mut().filter_map(|block| block.injected_ns.as_mut()) {
-        *injected_ns = held_ns;
+/// For how long they were kept is known when all is over: it is a mean.
+fn held(mut blocks: Vec<Block>, plain_ns: f64, delayed_ns: f64) -> Vec<Block> {
+    for block in &mut blocks {
+        block.kept_ns = if block.delayed { delayed_ns } else { plain_ns };
     }
     blocks
 }

@@ -1,5 +1,5 @@
 //! A program of a higher priority keeps the processor to which the VMM's thread is bound, from before a question comes
-//! until after it has waited.
+//! until after it has waited. Before a plain question the program runs for a moment too.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use std::{
@@ -72,13 +72,15 @@ pub(super) fn blocks(scene: &Scene, delay: Duration, questions: usize) -> Vec<Bl
     let hog = &hog;
     let ask = move |delayed: bool| {
         sleep(scene.pause);
+        hog.reset();
+        order.send(()).unwrap();
+        let began_ns = wait_for(&hog.began_ns);
         if !delayed {
+            hog.until_ns.store(began_ns, Ordering::Release);
+            wait_for(&hog.ended_ns);
             asker.ask(PORT);
             return 0.0;
         }
-        hog.reset();
-        order.send(()).unwrap();
-        wait_for(&hog.began_ns);
         let since_ns = asker.ask_and(PORT, |since_ns| {
             hog.until_ns.store(since_ns + delay.as_nanos() as u64, Ordering::Release);
             since_ns

@@ -1,8 +1,8 @@
-//! netem, the kernel's own delay line, as the qdisc of a NIC. Plain blocks pass it too, with a delay of nothing.
+//! netem, the kernel's own delay line, as the qdisc of a NIC. Plain blocks pass it too.
 
 use std::{path::Path, thread::sleep, time::Duration};
 
-use super::{alternate, held::AT_A_TIME};
+use super::{BASE, alternate, held::AT_A_TIME};
 use crate::{
     host::{load_modules, run},
     truth::{asker::Asker, block::Block, scene::Scene, toy::PORT},
@@ -21,9 +21,12 @@ pub(super) fn on_nic(scene: &Scene, delay: Duration, questions: usize) -> Vec<Bl
 
 /// Of the peer's, so on the way of its answer: outside the host.
 pub(super) fn on_peer(scene: &Scene, delay: Duration, questions: usize) -> Vec<Block> {
-    around(&scene.peer, "eth0", delay, questions, || {
+    let answers = scene.answer_at_peer(PORT, Duration::ZERO);
+    let blocks = around(&scene.peer, "eth0", delay, questions, || {
         assert_eq!(scene.ask_by_guest(PORT, AT_A_TIME), AT_A_TIME, "answers of the peer");
-    })
+    });
+    answers.finish();
+    blocks
 }
 
 fn around(
@@ -38,10 +41,10 @@ fn around(
         run(&format!("nsenter --net={} tc qdisc {what} dev {device} root {rest}", netns.display()));
     };
     let blocks = alternate(questions.div_ceil(AT_A_TIME), AT_A_TIME, |delayed| {
-        let delay_ns = if delayed { delay.as_nanos() } else { 0 };
-        tc("replace", &format!("netem delay {delay_ns}ns"));
+        let whole = if delayed { BASE + delay } else { BASE };
+        tc("replace", &format!("netem delay {}ns", whole.as_nanos()));
         ask();
-        delay_ns as f64
+        whole.as_nanos() as f64
     });
     tc("del", "");
     blocks

@@ -16,7 +16,7 @@ use std::{
 
 use nfq::{Queue, Verdict};
 
-use super::alternate;
+use super::{BASE, alternate};
 use crate::{
     host::{inside, load_modules},
     truth::{
@@ -58,7 +58,8 @@ pub(super) fn blocks(scene: &Scene, delay: Duration, questions: usize) -> Vec<Bl
     let mut asker = Asker::new(scene);
     let ask = move |delayed: bool| {
         sleep(scene.pause);
-        hold_ns.store(if delayed { delay.as_nanos() as u64 } else { 0 }, Ordering::Release);
+        let hold = if delayed { BASE + delay } else { BASE };
+        hold_ns.store(hold.as_nanos() as u64, Ordering::Release);
         asker.ask(PORT);
         told.recv().unwrap()
     };
@@ -72,10 +73,7 @@ fn pass(mut queue: Queue, hold_ns: &AtomicU64, tell: &Sender<f64>, frames: usize
     for _ in 0..frames {
         let mut frame = queue.recv().unwrap();
         let came = Instant::now();
-        let hold = Duration::from_nanos(hold_ns.load(Ordering::Acquire));
-        if !hold.is_zero() {
-            sleep(hold);
-        }
+        sleep(Duration::from_nanos(hold_ns.load(Ordering::Acquire)));
         let held = came.elapsed();
         frame.set_verdict(Verdict::Accept);
         queue.verdict(frame).unwrap();

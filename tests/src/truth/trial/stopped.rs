@@ -1,5 +1,6 @@
 //! The VMM's process is stopped before a question comes and goes on after it has waited: all of its threads, as by a
-//! debugger, a snapshot or a cgroup's freezer.
+//! debugger, a snapshot or a cgroup's freezer. Before a plain question it is stopped for as long, and goes on before the
+//! question comes: whoever ran a moment ago runs sooner again.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use std::{fs, thread::sleep, time::Duration};
@@ -23,11 +24,13 @@ pub(super) fn blocks(scene: &Scene, delay: Duration, questions: usize) -> Vec<Bl
     let mut asker = Asker::new(scene);
     let ask = |delayed: bool| {
         sleep(scene.pause);
+        let stopped = Stopped::stop(scene.pid);
         if !delayed {
+            drop(stopped);
+            sleep(delay);
             asker.ask(PORT);
             return 0.0;
         }
-        let stopped = Stopped::stop(scene.pid);
         asker.ask_and(PORT, |since_ns| {
             sleep(delay);
             let kept_ns = now_ns() - since_ns;
