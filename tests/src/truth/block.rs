@@ -59,3 +59,51 @@ fn sample(exchange: &Exchange, blocks: &[Block]) -> Option<Sample> {
     }
     Some(sample)
 }
+
+#[cfg(test)]
+mod tests {
+    use tracer::correlate::{Rule, Stamp, exchange::Initiator};
+    use tracer_common::hop::Hook;
+
+    use super::*;
+
+    /// A question to a guest and its answer, from `began_ns`: each hop a microsecond behind the one before.
+    fn exchange(kind: ExchangeKind, began_ns: u64) -> Exchange {
+        let asked = [Hop::NicRx, Hop::NicStack, Hop::TapRing, Hop::VmmRunnable, Hop::VmmWake, Hop::VcpuEnter];
+        let answered = [Hop::VmmKick, Hop::TapWrite, Hop::NicQueue];
+        let stamp = |(number, hop): (usize, Hop)| Stamp {
+            hop,
+            time_ns: began_ns + 1000 * number as u64,
+            hook: Hook::Xdp,
+            rule: Rule::Pointer,
+        };
+        let hops = [asked.as_slice(), &answered].concat();
+        let stamps = hops.into_iter().enumerate().map(stamp).collect();
+        Exchange { kind, initiator: Initiator::Peer, stamps, turn: asked.len() }
+    }
+
+    fn block(start_ns: u64, delayed: bool) -> Block {
+        Block { time: start_ns..start_ns + 50_000, asked: 1, delayed, kept_ns: f64::from(u8::from(delayed)) }
+    }
+
+    #[test]
+    fn an_exchange_belongs_to_the_block_in_whose_time_it_began() {
+        let exchanges =
+            [10_000, 120_000, 70_000, 260_000].map(|began_ns| exchange(ExchangeKind::Udp, began_ns));
+        let echo = exchange(ExchangeKind::Echo, 20_000);
+        let all = [exchanges.as_slice(), &[echo]].concat();
+        let (found, missing) = samples(&all, &[block(0, false), block(50_000, true), block(100_000, false)]);
+        let delayed: Vec<_> = found.iter().map(|sample| (sample.delayed, sample.kept_ns)).collect();
+        assert_eq!((delayed, missing), (vec![(false, 0.0), (false, 0.0), (true, 1.0)], 0));
+        assert_eq!(samples(&all, &[block(200_000, true)]).1, 1);
+    }
+
+    #[test]
+    fn time_goes_to_layers_and_waiting_is_part_of_the_vmms() {
+        let (found, _) = samples(&[exchange(ExchangeKind::Udp, 0)], &[block(0, false)]);
+        let expected =
+            [(Layer::Guest, 1000.0), (Layer::Vmm, 4000.0), (Layer::Vmnet, 2000.0), (Layer::Nic, 1000.0)];
+        assert_eq!(found[0].layers, expected.into());
+        assert_eq!(found[0].waiting_ns, 1000.0);
+    }
+}

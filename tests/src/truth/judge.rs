@@ -1,10 +1,14 @@
-//! From samples to growths, and from growths to a verdict. Pure.
+//! From the growths of layers to a verdict. Pure.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use tracer::latency::Layer;
 
-use super::{block::Sample, trial::Trial};
+use super::{
+    block::Sample,
+    growth::{Growth, leave_out},
+    trial::Trial,
+};
 
 /// How far the delayed layer may be off: a tenth, and where that is less, this much.
 const SHARE: f64 = 0.1;
@@ -15,59 +19,8 @@ const OF_OTHERS: f64 = 0.1;
 const SHORT: Duration = Duration::from_micros(100);
 const NOISE: f64 = 4.0;
 
-/// An exchange that took so much longer than the median of its kind met a machine that was elsewhere: it is left out and
-/// counted. More than one in twenty fails the trial.
-const ELSEWHERE_NS: f64 = 2e6;
+/// How many exchanges may be left out.
 const ELSEWHERE_SHARE: f64 = 0.05;
-
-/// One layer's, or part of one's.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Growth {
-    /// Mean of the delayed exchanges less that of the plain ones, ns.
-    pub mean_ns: f64,
-    /// Its standard error, ns.
-    pub se_ns: f64,
-}
-
-impl Growth {
-    fn of(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> Growth {
-        let values = |delayed: bool| -> Vec<f64> {
-            samples.iter().filter(|sample| sample.delayed == delayed).map(&value).collect()
-        };
-        let (plain, delayed) = (Mean::of(&values(false)), Mean::of(&values(true)));
-        Growth { mean_ns: delayed.mean - plain.mean, se_ns: (plain.variance + delayed.variance).sqrt() }
-    }
-}
-
-/// Leaves out exchanges that met a machine that was elsewhere; gives how many.
-fn leave_out(samples: &mut Vec<Sample>) -> usize {
-    let total = |sample: &Sample| sample.layers.values().sum::<f64>();
-    let median = |delayed: bool| {
-        let alike = samples.iter().filter(|sample| sample.delayed == delayed);
-        let mut totals: Vec<f64> = alike.map(total).collect();
-        totals.sort_by(f64::total_cmp);
-        totals.get(totals.len() / 2).copied().unwrap_or_default()
-    };
-    let medians = [median(false), median(true)];
-    let before = samples.len();
-    samples.retain(|sample| total(sample) <= medians[usize::from(sample.delayed)] + ELSEWHERE_NS);
-    before - samples.len()
-}
-
-/// A mean and the variance of that mean.
-struct Mean {
-    mean: f64,
-    variance: f64,
-}
-
-impl Mean {
-    fn of(values: &[f64]) -> Mean {
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Mean { mean, variance: squares / (count - 1.0) / count }
-    }
-}
 
 /// What a trial has come to.
 #[derive(Clone, Debug)]
@@ -160,8 +113,14 @@ impl Measured {
         if self.left_out as f64 > (plain + delayed) as f64 * ELSEWHERE_SHARE {
             faults.push(format!("{} exchanges took far longer than others", self.left_out));
         }
-        if !(self.injected_ns >= self.delay.as_nanos() as f64 * (1.0 - SHARE)) {
+        if !(self.injected_ns >= self.delay.as_nanos() as f64 / 2.0) {
             faults.push(format!("the delay was no more than {}", us(self.injected_ns)));
+        }
+        if !(self.asserted().se_ns * NOISE <= self.injected_ns) {
+            faults.push(format!(
+                "the noise hides the delay: a standard error of {}",
+                us(self.asserted().se_ns)
+            ));
         }
         let close = self.close_ns();
         let mut check = |what: &str, growth: Growth, expected_ns: f64, bound_ns: f64| {
@@ -227,4 +186,106 @@ impl fmt::Display for Measured {
 
 fn us(ns: f64) -> String {
     format!("{:.1} µs", ns / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(1);
+    const MS: f64 = 1e6;
+
+    /// A hundred exchanges without and with a delay: `grown` is by how much each layer takes longer with it, and all
+    /// vary by up to `noise` to either side.
+    fn samples(kept_ns: f64, grown: &[(Layer, f64)], noise: f64) -> Vec<Sample> {
+        let one = |number: usize| {
+            let delayed = number % 2 == 1;
+            let off = noise * (number / 2 % 11) as f64 / 5.0 - noise;
+            let base = [(Layer::Vmm, 0.2 * MS), (Layer::Guest, 0.5 * MS), (Layer::Vmnet, 0.1 * MS)];
+            let mut layers: BTreeMap<Layer, f64> = base.map(|(layer, ns)| (layer, ns + off)).into();
+            for (layer, ns) in grown.iter().filter(|_| delayed) {
+                *layers.entry(*layer).or_default() += ns;
+            }
+            let waiting_ns = layers[&Layer::Vmm] - 0.1 * MS;
+            Sample { delayed, kept_ns: if delayed { kept_ns } else { 0.0 }, layers, waiting_ns }
+        };
+        (0..200).map(one).collect()
+    }
+
+    fn measured(trial: Trial, delay: Duration, samples: Vec<Sample>) -> Measured {
+        Measured::of("a host", trial, delay, samples, 0)
+    }
+
+    #[test]
+    fn a_layer_that_grows_alone_by_the_delay_passes() {
+        for (grown, passes) in
+            [(1.0, true), (0.92, true), (1.08, true), (0.88, false), (1.12, false), (0.0, false)]
+        {
+            let measured =
+                measured(Trial::GuestHolds, DELAY, samples(MS, &[(Layer::Guest, grown * MS)], 0.01 * MS));
+            assert_eq!(measured.faults().is_empty(), passes, "{measured} {:?}", measured.faults());
+        }
+    }
+
+    #[test]
+    fn a_delay_that_shows_in_another_layer_fails() {
+        let elsewhere = measured(Trial::GuestHolds, DELAY, samples(MS, &[(Layer::Vmm, MS)], 0.01 * MS));
+        assert_eq!(elsewhere.faults().len(), 2, "{:?}", elsewhere.faults());
+        for (other, passes) in [(0.08, true), (-0.08, true), (0.12, false), (-0.12, false)] {
+            let grown = [(Layer::Guest, MS), (Layer::Nic, other * MS)];
+            let measured = measured(Trial::GuestHolds, DELAY, samples(MS, &grown, 0.01 * MS));
+            assert_eq!(measured.faults().is_empty(), passes, "{measured}");
+        }
+    }
+
+    #[test]
+    fn a_hog_makes_threads_wait() {
+        let mut all = samples(MS, &[(Layer::Vmm, MS)], 0.01 * MS);
+        assert_eq!(measured(Trial::Hog, DELAY, all.clone()).faults(), [""; 0]);
+        all.iter_mut().for_each(|sample| sample.waiting_ns = 0.0);
+        assert_eq!(measured(Trial::Hog, DELAY, all.clone()).faults().len(), 1);
+        assert_eq!(measured(Trial::VmmStopped, DELAY, all).faults(), [""; 0]);
+    }
+
+    #[test]
+    fn what_delays_by_more_than_it_was_told_is_held_against_what_it_did() {
+        let overslept = samples(1.3 * MS, &[(Layer::Guest, 1.3 * MS)], 0.01 * MS);
+        assert_eq!(measured(Trial::GuestHolds, DELAY, overslept).faults(), [""; 0]);
+        let forgotten = samples(0.0, &[], 0.01 * MS);
+        assert!(!measured(Trial::GuestHolds, DELAY, forgotten).faults().is_empty());
+    }
+
+    #[test]
+    fn only_a_short_delay_is_held_against_the_noise_and_that_is_said() {
+        let grown = [(Layer::Guest, 0.1 * MS), (Layer::Vmnet, 0.015 * MS)];
+        let measured = |noise| measured(Trial::GuestHolds, SHORT, samples(0.1 * MS, &grown, noise));
+        let (quiet, noisy, drowned) = (measured(0.01 * MS), measured(0.05 * MS), measured(0.5 * MS));
+        assert!(!quiet.faults().is_empty() && !quiet.to_string().contains("not resolvable"), "{quiet}");
+        assert!(noisy.faults().is_empty() && noisy.to_string().contains("not resolvable"), "{noisy}");
+        assert!(drowned.faults()[0].contains("hides"), "{drowned} {:?}", drowned.faults());
+        let grown = [(Layer::Guest, MS), (Layer::Vmnet, 0.15 * MS)];
+        let longer = Measured::of("a host", Trial::GuestHolds, DELAY, samples(MS, &grown, 0.5 * MS), 0);
+        assert!(!longer.faults().is_empty(), "{longer}");
+    }
+
+    #[test]
+    fn exchanges_that_met_an_absent_machine_are_left_out_as_long_as_they_are_few() {
+        for (absent, passes) in [(0, true), (8, true), (12, false)] {
+            let mut all = samples(MS, &[(Layer::Guest, MS)], 0.01 * MS);
+            for sample in all.iter_mut().take(absent) {
+                sample.layers.insert(Layer::Vmm, 20.0 * MS);
+            }
+            let measured = measured(Trial::GuestHolds, DELAY, all);
+            assert_eq!((measured.left_out, measured.faults().is_empty()), (absent, passes), "{measured}");
+        }
+    }
+
+    #[test]
+    fn exchanges_that_are_missing_fail() {
+        let all = samples(MS, &[(Layer::Guest, MS)], 0.01 * MS);
+        let measured = |missing| Measured::of("a host", Trial::GuestHolds, DELAY, all.clone(), missing);
+        assert!(measured(2).faults().is_empty() && !measured(3).faults().is_empty());
+        let none = Measured::of("a host", Trial::GuestHolds, DELAY, Vec::new(), 0);
+        assert!(!none.faults().is_empty());
+    }
 }

@@ -7,13 +7,14 @@
 //! which the frame was really kept, by the clock of what kept it, since no sleep ends at once.
 //!
 //! `scene` is the host, with the lab's guest or a toy's; `trial` what delays, each in a file of its own; `block` the
-//! bookkeeping; `judge` the arithmetic and the verdict; `run` all of it in order.
+//! bookkeeping; `growth` the arithmetic; `judge` the verdict; `run` all of it in order.
 //!
 //! The threads that matter run before all others, and the VMM's on another processor than its guest's and the asker's, so
 //! that other work on the machine delays nothing.
 
 mod asker;
 pub mod block;
+mod growth;
 pub mod judge;
 mod responder;
 mod run;

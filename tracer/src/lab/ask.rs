@@ -55,7 +55,7 @@ pub(crate) fn run(args: &AskArgs, out: &mut dyn Write) -> anyhow::Result<ExitCod
             sleep(args.interval.saturating_sub(asked.elapsed()));
         }
     }
-    writeln!(out, "asked {}, answered {}, round trip {trips}", args.count, trips.count())?;
+    writeln!(out, "asked {}, answered {trips}", args.count)?;
     Ok(if trips.count() == args.count { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &RespondArgs, out: &mut dyn Write) -> anyhow::Result<Exi
             held.add(time);
         }
     }
-    writeln!(out, "answered {}, held for {held}", held.count())?;
+    writeln!(out, "held {held}")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -42,7 +42,7 @@ fn around(
     };
     let blocks = alternate(questions.div_ceil(AT_A_TIME), AT_A_TIME, |delayed| {
         let whole = if delayed { BASE + delay } else { BASE };
-        tc("replace", &format!("netem delay {}ns", whole.as_nanos()));
+        tc("replace", &format!("netem delay {}us", whole.as_micros()));
         ask();
         whole.as_nanos() as f64
     });
