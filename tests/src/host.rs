@@ -69,6 +69,35 @@ pub fn load_modules(names: &[&str]) {
     }
 }
 
+/// Opens a queue of a tun device of this name, in the calling thread's namespace.
+pub fn open_tun(name: &str, flags: libc::c_int) -> OwnedFd {
+    let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun").unwrap();
+    // SAFETY: all-zero bytes are a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (flags | libc::IFF_NO_PI) as i16;
+    // SAFETY: the descriptor is open and the request outlives the call.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &request) };
+    assert_eq!(result, 0, "TUNSETIFF {name}: {}", io::Error::last_os_error());
+    OwnedFd::from(file)
+}
+
+/// Does some work in a thread that has entered the network namespace of this file.
+pub fn inside<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
+    let namespace = File::open(netns).unwrap();
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            // SAFETY: moves this thread, which ends with the work, to an open namespace.
+            let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(result, 0, "setns: {}", io::Error::last_os_error());
+            work()
+        });
+        worker.join().unwrap()
+    })
+}
+
 /// A named network namespace.
 pub struct Netns {
     /// Its name under /run/netns.
@@ -108,35 +137,12 @@ impl Netns {
 
     /// Opens a queue of a tun device here, from a thread that enters the namespace.
     pub fn tun(&self, name: &str, flags: libc::c_int) -> OwnedFd {
-        self.inside(|| {
-            let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun").unwrap();
-            // SAFETY: all-zero bytes are a valid ifreq.
-            let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-            for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-                *to = from as libc::c_char;
-            }
-            request.ifr_ifru.ifru_flags = (flags | libc::IFF_NO_PI) as i16;
-            // SAFETY: the descriptor is open and the request outlives the call.
-            let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &request) };
-            assert_eq!(result, 0, "TUNSETIFF {name}: {}", io::Error::last_os_error());
-            OwnedFd::from(file)
-        })
+        self.inside(|| open_tun(name, flags))
     }
 
     /// Does some work in a thread that has entered it.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(self.path()).unwrap();
-        std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    // SAFETY: moves this thread, which ends with the work, to an open namespace.
-                    let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
-                    assert_eq!(result, 0, "setns: {}", io::Error::last_os_error());
-                    work()
-                })
-                .join()
-                .unwrap()
-        })
+        inside(&self.path(), work)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod recording;
 pub mod stream;
 pub mod trace_cmd;
 pub mod traced;
+pub mod truth;
 pub mod vmhop;
 pub mod walk;
 pub mod world;

@@ -106,7 +106,7 @@ pub(super) const WORDS: &[&str] = &[
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = (0..4).map(small).collect();
-    seeds.push(written(&header(topology(2), "xdp", Hop::ALL), &[]));
+    seeds.push(written(&header(topology(2, Machine::Emulated), "xdp", Hop::ALL), &[]));
     let cut: Vec<Vec<u8>> = seeds.iter().map(|seed| seed[..seed.len() - seed.len() / 3].to_vec()).collect();
     seeds.extend(cut);
     seeds.extend([&b""[..], b"vmhop", &[0xff; 64]].map(<[u8]>::to_vec));
@@ -134,5 +134,5 @@ fn small(seed: u64) -> Vec<u8> {
     items.push(Item::Note(Note::Warning { text }));
     items.push(Item::Note(Note::Counters(Counters::default())));
     items.push(Item::Note(Note::End { reason: "the time was up".to_owned(), failed: false }));
-    written(&header(topology(recipe.vms), "xdp", Hop::ALL), &items)
+    written(&header(topology(recipe.vms, recipe.machine), "xdp", Hop::ALL), &items)
 }

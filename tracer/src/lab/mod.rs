@@ -11,6 +11,7 @@
 mod accel;
 mod addresses;
 mod agent;
+mod ask;
 mod boot;
 mod client;
 mod down;
@@ -27,10 +28,12 @@ mod netns;
 pub(crate) mod network;
 mod peer;
 mod qemu;
+mod respond;
 mod session;
 mod spec;
 mod state;
 mod status;
+mod talk;
 pub(crate) mod tools;
 mod up;
 mod wire;
@@ -42,8 +45,10 @@ use nix::unistd::geteuid;
 
 pub use self::{
     accel::AccelChoice,
+    ask::AskArgs,
     down::DownArgs,
     exec::{ExecArgs, Place},
+    respond::RespondArgs,
     spec::{Cable, Network},
     status::StatusArgs,
     up::UpArgs,
@@ -74,6 +79,15 @@ pub enum LabCommand {
     /// Its output and exit code are the command's own. For example:
     /// vmhop lab exec peer -- ping -c 3 192.0.2.2
     Exec(ExecArgs),
+    /// Send each UDP datagram back after a known time, in guest, peer or host
+    ///
+    /// Until Ctrl-C; then it says how long it has really held them. A delay that is known shows what a report makes of
+    /// it: vmhop lab exec guest -- vmhop lab respond --delay 1ms
+    Respond(RespondArgs),
+    /// Ask who runs `lab respond`, one question after the other, and print the round trips
+    ///
+    /// For example: vmhop lab exec peer -- vmhop lab ask 192.0.2.2
+    Ask(AskArgs),
     /// Run the commands of `lab exec guest`, inside the guest
     #[command(hide = true)]
     Agent {
@@ -93,6 +107,8 @@ pub fn run(command: LabCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode>
         LabCommand::Down(args) => down::run(&args, out),
         LabCommand::Status(args) => status::run(&args, out),
         LabCommand::Exec(args) => exec::run(&args, out),
+        LabCommand::Respond(args) => respond::run(&args, out),
+        LabCommand::Ask(args) => ask::run(&args, out),
         LabCommand::Agent { port } => agent::run(port).map(|()| ExitCode::SUCCESS),
     }
 }
