@@ -9,6 +9,7 @@
 mod behind;
 mod device;
 mod discover;
+mod lower;
 mod model;
 mod netlink;
 mod netns;
