@@ -125,19 +125,24 @@ impl Netns {
 
     /// Does some work in a thread that has entered it.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(self.path()).unwrap();
-        std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    // SAFETY: moves this thread, which ends with the work, to an open namespace.
-                    let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
-                    assert_eq!(result, 0, "setns: {}", io::Error::last_os_error());
-                    work()
-                })
-                .join()
-                .unwrap()
-        })
+        inside(&self.name, work)
     }
+}
+
+/// Does some work in a thread that has entered the network namespace of this name.
+pub fn inside<T: Send>(netns: &str, work: impl FnOnce() -> T + Send) -> T {
+    let namespace = File::open(Path::new("/run/netns").join(netns)).unwrap();
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                // SAFETY: moves this thread, which ends with the work, to an open namespace.
+                let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+                assert_eq!(result, 0, "setns: {}", io::Error::last_os_error());
+                work()
+            })
+            .join()
+            .unwrap()
+    })
 }
 
 impl Drop for Netns {

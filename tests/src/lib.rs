@@ -7,6 +7,7 @@ pub mod lab;
 pub mod recording;
 pub mod scene;
 pub mod trace_cmd;
+pub mod udp;
 pub mod vmhop;
 pub mod walk;
 pub mod world;

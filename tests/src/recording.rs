@@ -70,11 +70,7 @@ impl Recordings {
         for flag in [&ready, &over] {
             let _ = fs::remove_file(flag);
         }
-        let wait = format!(
-            ": > {}; until [ -e {} ]; do sleep 0.1; done",
-            ready.display(),
-            over.display()
-        );
+        let wait = format!(": > {}; until [ -e {} ]; do sleep 0.1; done", ready.display(), over.display());
         let mut command = Command::new(binary());
         command.arg("record").args(vms.iter().flat_map(|vm| ["--vm", vm]));
         command.arg("-o").arg(self.path(file)).args(["--", "sh", "-c", &wait]);

@@ -114,7 +114,8 @@ fn path_lines(tap: &Tap) -> Vec<String> {
 
 /// A NIC behind the devices on top of it.
 fn nic(nic: &Device, tap: &Device) -> String {
-    let uppers = nic.via.iter().map(|upper| format!("{} {} → ", printable(&upper.kind.to_string()), state(upper)));
+    let uppers =
+        nic.via.iter().map(|upper| format!("{} {} → ", printable(&upper.kind.to_string()), state(upper)));
     uppers.collect::<String>() + &described(nic, tap)
 }
 

@@ -90,12 +90,9 @@ pub(crate) fn all(lab: &Lab, spec: &Spec) -> Vec<(String, Station)> {
 pub(crate) fn guest_prefixes(network: Network) -> (u8, u8) {
     match network {
         Network::Routed => (32, 128),
-        Network::Bridge
-        | Network::Nat
-        | Network::Ovs
-        | Network::Macvtap
-        | Network::Vlan
-        | Network::Vxlan => (24, 64),
+        Network::Bridge | Network::Nat | Network::Ovs | Network::Macvtap | Network::Vlan | Network::Vxlan => {
+            (24, 64)
+        }
     }
 }
 

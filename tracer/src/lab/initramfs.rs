@@ -73,7 +73,8 @@ fn entries(busybox: &Path, modules: Vec<Vec<u8>>, programs: &[PathBuf]) -> anyho
         libraries.extend(program.libraries);
     }
     // At the place where the loader found it here, it finds it there, also by the list of folders that are not usual.
-    libraries.extend(Some(PathBuf::from(LOADER_CACHE)).filter(|cache| !programs.is_empty() && cache.exists()));
+    libraries
+        .extend(Some(PathBuf::from(LOADER_CACHE)).filter(|cache| !programs.is_empty() && cache.exists()));
     for library in libraries {
         let path = library.to_string_lossy().trim_start_matches('/').to_owned();
         entries.push(Entry::program(&path, read(&library)?));

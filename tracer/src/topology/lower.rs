@@ -56,10 +56,9 @@ fn below(world: &mut World, netns: u32, link: &Link) -> Result<Vec<Place>> {
         (DeviceKind::Vlan, _) | (_, Some("macvlan" | "ipvlan" | "macsec")) => bound(world, netns, link),
         (DeviceKind::Bond | DeviceKind::Bridge, _) | (_, Some("team")) => members(world, netns, link),
         (DeviceKind::Vxlan, _)
-        | (
-            _,
-            Some("geneve" | "gretap" | "gre" | "ip6gretap" | "ip6gre" | "ipip" | "ip6tnl" | "sit"),
-        ) => tunnel(world, netns, link),
+        | (_, Some("geneve" | "gretap" | "gre" | "ip6gretap" | "ip6gre" | "ipip" | "ip6tnl" | "sit")) => {
+            tunnel(world, netns, link)
+        }
         _ => Ok(Vec::new()),
     }
 }

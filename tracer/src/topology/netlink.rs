@@ -124,7 +124,8 @@ impl Rtnl {
         request.header.ifindex = tunnel;
         let answers = self.dump(RouteNetlinkMessage::GetNeighbour(request))?;
         // Not every kernel heeds the index in the request.
-        let mut remotes: Vec<IpAddr> = answers.iter().filter_map(|answer| destination(answer, tunnel)).collect();
+        let mut remotes: Vec<IpAddr> =
+            answers.iter().filter_map(|answer| destination(answer, tunnel)).collect();
         remotes.sort_unstable();
         remotes.dedup();
         Ok(remotes)

@@ -31,10 +31,9 @@ pub(super) fn wire(lab: &Lab, spec: &Spec) -> Vec<String> {
             vec![format!("-n {host} link add {nic} type veth {far}")]
         }
         // Hardware keeps its address: the far end of a real cable may be a switch that knows it.
-        Some(_) => vec![
-            format!("link set dev {nic} netns {host}"),
-            format!("link set dev {peer_nic} netns {peer}"),
-        ],
+        Some(_) => {
+            vec![format!("link set dev {nic} netns {host}"), format!("link set dev {peer_nic} netns {peer}")]
+        }
     }
 }
 
