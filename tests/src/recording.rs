@@ -1,5 +1,6 @@
 //! Recordings made in a lab, and what a test asks of them.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+#![expect(clippy::print_stderr, reason = "a failed test says where to look")]
 
 use std::{
     fs,
@@ -20,9 +21,18 @@ use crate::{
     vmhop::binary,
 };
 
-/// A folder for recordings.
+/// A folder for recordings. Those of a test that failed are kept, and it is said where.
 pub struct Recordings {
     dir: TempDir,
+}
+
+impl Drop for Recordings {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("its recordings are in {}", self.dir.path().display());
+        }
+    }
 }
 
 impl Recordings {

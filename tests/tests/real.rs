@@ -14,9 +14,9 @@ use tests::{
 const ETHERNET_HEADER: u64 = 14;
 
 const TRANSMIT: Scene =
-    Scene::new("tcp out", "guest", "iperf3 -c 192.0.2.3 -n 30M").with(&[("tcp", "guest", 50)]);
+    Scene::new("tcp out", "guest", "iperf3 -c 192.0.2.3 -n 10M").with(&[("tcp", "guest", 50)]);
 const RECEIVE: Scene =
-    Scene::new("tcp in", "guest", "iperf3 -c 192.0.2.3 -n 30M -R").with(&[("tcp", "peer", 50)]);
+    Scene::new("tcp in", "guest", "iperf3 -c 192.0.2.3 -n 10M -R").with(&[("tcp", "peer", 50)]);
 const PING: Scene =
     Scene::new("ping out", "guest", "ping -q -c 30 -i 0.05 192.0.2.3").with(&[("echo", "guest", 30)]);
 const PING6: Scene =
