@@ -1,6 +1,7 @@
 //! Shared helpers of the integration tests.
 
 pub mod captures;
+pub mod device;
 pub mod frames;
 pub mod fuzz;
 pub mod garbage;
@@ -8,10 +9,12 @@ pub mod header;
 pub mod host;
 pub mod lab;
 pub mod recording;
+pub mod scene;
 pub mod stream;
 pub mod trace_cmd;
 pub mod traced;
 pub mod truth;
+pub mod udp;
 pub mod vmhop;
 pub mod walk;
 pub mod world;

@@ -1,9 +1,13 @@
 //! Recordings made in a lab, and what a test asks of them.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+#![expect(clippy::print_stderr, reason = "a failed test says where to look")]
 
 use std::{
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -17,9 +21,18 @@ use crate::{
     vmhop::binary,
 };
 
-/// A folder for recordings.
+/// A folder for recordings. Those of a test that failed are kept, and it is said where.
 pub struct Recordings {
     dir: TempDir,
+}
+
+impl Drop for Recordings {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("its recordings are in {}", self.dir.path().display());
+        }
+    }
 }
 
 impl Recordings {
@@ -54,6 +67,61 @@ impl Recordings {
         command.arg("--").arg(binary()).args(["lab", "exec", "--name", lab.name(), place, "--"]).args(words);
         let done: Done = command.output().unwrap().into();
         (self.path(file), done)
+    }
+}
+
+/// How long vmhop may take to attach, in a machine that is emulated and busy.
+const ATTACHED_WITHIN: Duration = Duration::from_secs(300);
+
+impl Recordings {
+    /// Records these VMs while the test itself does something: what vmhop runs meanwhile only waits for its end.
+    pub fn around<T>(&self, vms: &[String], file: &str, work: impl FnOnce() -> T) -> (PathBuf, T) {
+        let (ready, over) = (self.path("ready"), self.path("over"));
+        for flag in [&ready, &over] {
+            let _ = fs::remove_file(flag);
+        }
+        let wait = format!(": > {}; until [ -e {} ]; do sleep 0.1; done", ready.display(), over.display());
+        let mut command = Command::new(binary());
+        command.arg("record").args(vms.iter().flat_map(|vm| ["--vm", vm]));
+        command.arg("-o").arg(self.path(file)).args(["--", "sh", "-c", &wait]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut recorder = Recorder { child: Some(command.spawn().unwrap()), over };
+        recorder.attached(&ready);
+        let result = work();
+        let done = recorder.finish();
+        assert_eq!(done.code, Some(0), "{}{}", done.text(), done.stderr);
+        (self.path(file), result)
+    }
+}
+
+/// A vmhop that records; told to end when dropped.
+struct Recorder {
+    child: Option<Child>,
+    over: PathBuf,
+}
+
+impl Recorder {
+    /// Waits until all programs are attached.
+    fn attached(&mut self, ready: &Path) {
+        let end = Instant::now() + ATTACHED_WITHIN;
+        while !ready.exists() {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            assert!(ended.is_none() && Instant::now() < end, "{:?}", self.finish());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn finish(&mut self) -> Done {
+        fs::write(&self.over, "").unwrap();
+        self.child.take().unwrap().wait_with_output().unwrap().into()
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.finish();
+        }
     }
 }
 

@@ -82,6 +82,9 @@ fn behind_nat_the_peer_sees_the_hosts_address() {
     let route = ["ip", "route", "del", "198.51.100.0/24"];
     assert_eq!(lab.exec("peer", &route).unwrap().code, Some(0));
     ping(&lab, "guest", PEER[0]);
+    // The peer reaches the guest's server by the host's address alone.
+    let fetch = ["busybox", "wget", "-q", "-O", "-", "http://192.0.2.1:8080/hello"];
+    assert_eq!(lab.exec("peer", &fetch).unwrap().text(), "hello from the vmhop lab\n");
     assert_eq!(forwards(), before, "the machine itself forwards now");
     down(&lab);
 }
@@ -165,6 +168,84 @@ fn a_lent_cable_comes_back() {
     assert_nothing_left(&lab);
     let devices = machine.ip("-br link");
     assert!(devices.contains("left0@right0") && devices.contains("right0@left0"), "{devices}");
+}
+
+/// The devices between the bridge and the NIC.
+fn uppers(tap: &Tap) -> Vec<&str> {
+    tap.nics[0].via.iter().map(|upper| upper.name.as_str()).collect()
+}
+
+#[test]
+fn a_tunnel_lies_on_the_nic_and_takes_whole_frames() {
+    if !root_or_skip("a_tunnel_lies_on_the_nic_and_takes_whole_frames") {
+        return;
+    }
+    let lab = TestLab::up_with(&["--network", "vxlan", "--guests", "2"]).unwrap();
+    all_ping(&lab);
+    ping(&lab, "guest", "192.0.2.4");
+    let whole = lab.exec("peer", &["ping", "-c", "1", "-M", "do", "-s", "1472", "192.0.2.2"]).unwrap();
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    let tap = tap(&lab.vm());
+    assert_eq!(path(&tap), (Some((SwitchKind::Bridge, "br0")), false, vec!["nic0"]));
+    assert_eq!(uppers(&tap), ["vx0"]);
+    down(&lab);
+}
+
+#[test]
+#[ignore = "needs a kernel with VLANs: run it in a VM, with --ignored"]
+fn a_vlan_lies_on_the_nic() {
+    let lab = TestLab::up_with(&["--network", "vlan"]).unwrap();
+    all_ping(&lab);
+    let tap = tap(&lab.vm());
+    assert_eq!(path(&tap), (Some((SwitchKind::Bridge, "br0")), false, vec!["nic0"]));
+    assert_eq!(uppers(&tap), ["nic0.100"]);
+    down(&lab);
+}
+
+#[test]
+fn a_network_that_the_kernel_has_not_is_refused_with_the_modules_name() {
+    if !root_or_skip("a_network_that_the_kernel_has_not") {
+        return;
+    }
+    let machine = Netns::new("machine");
+    machine.ip("link add left0 type veth peer name right0");
+    let vlans = machine.inside(|| {
+        let mut words = std::process::Command::new("ip");
+        words.args(["link", "add", "link", "left0", "name", "v0", "type", "vlan", "id", "5"]);
+        words.output().unwrap().status.success()
+    });
+    let lab = TestLab::new();
+    let up = lab.run(&["up", "--network", "vlan"]).unwrap();
+    assert_eq!(up.code == Some(0), vlans, "{up:?}");
+    if !vlans {
+        assert!(up.stderr.contains("needs a kernel with module 8021q"), "{up:?}");
+        assert_nothing_left(&lab);
+    }
+}
+
+#[test]
+fn a_program_comes_along_with_its_libraries() {
+    if !root_or_skip("a_program_comes_along_with_its_libraries") {
+        return;
+    }
+    let lab = TestLab::new();
+    for (program, reason) in
+        [("nosuchprogram", "no such program"), ("/etc/passwd", "no program of the guest's kind")]
+    {
+        let refused = lab.run(&["up", "--with", program]).unwrap();
+        assert!(refused.code == Some(1) && refused.stderr.contains(reason), "{refused:?}");
+        assert_nothing_left(&lab);
+    }
+    let up = lab.run(&["up", "--with", "iperf3", "--with", "ping"]).unwrap();
+    assert_eq!(up.code, Some(0), "{up:?}");
+    // Busybox has a ping as well, and it is not that one.
+    for (program, words) in [("iperf3", "--version"), ("ping", "-V")] {
+        let there = lab.exec("guest", &[program, words]).unwrap();
+        let here = lab.exec("peer", &[program, words]).unwrap();
+        let version = |text: String| text.lines().next().unwrap_or_default().to_owned();
+        assert_eq!(version(there.text()), version(here.text()), "{there:?}");
+    }
+    down(&lab);
 }
 
 #[test]

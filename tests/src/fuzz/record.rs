@@ -36,7 +36,9 @@ pub(super) fn run(bytes: &[u8]) {
 /// What is written is read.
 fn kept(item: Item) {
     let mut bytes = Vec::new();
-    let mut writer = RecordWriter::create(&mut bytes, &header(world::topology(0, world::Machine::Emulated), "xdp", &[])).unwrap();
+    let mut writer =
+        RecordWriter::create(&mut bytes, &header(world::topology(0, world::Machine::Emulated), "xdp", &[]))
+            .unwrap();
     match &item {
         Item::Event(event) => writer.event(event).unwrap(),
         Item::Note(note) => writer.note(note).unwrap(),

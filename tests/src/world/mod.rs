@@ -287,6 +287,7 @@ pub fn device(slot: u8) -> Device {
         far_end: None,
         irqs: Vec::new(),
         queues: 1,
+        via: Vec::new(),
     }
 }
 

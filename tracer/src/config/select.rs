@@ -98,6 +98,7 @@ mod tests {
             far_end: None,
             irqs: Vec::new(),
             queues: 1,
+            via: Vec::new(),
         }
     }
 

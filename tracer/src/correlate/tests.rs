@@ -20,6 +20,7 @@ fn device(name: &str, ifindex: u32, kind: DeviceKind) -> Device {
         far_end: None,
         irqs: Vec::new(),
         queues: 1,
+        via: Vec::new(),
     }
 }
 

@@ -112,8 +112,15 @@ fn path_lines(tap: &Tap) -> Vec<String> {
     lines
 }
 
-/// A NIC with what tells it from others; its namespace only where it is not the tap's.
+/// A NIC behind the devices on top of it.
 fn nic(nic: &Device, tap: &Device) -> String {
+    let uppers =
+        nic.via.iter().map(|upper| format!("{} {} → ", printable(&upper.kind.to_string()), state(upper)));
+    uppers.collect::<String>() + &described(nic, tap)
+}
+
+/// A device with what tells it from others; its namespace only where it is not the tap's.
+fn described(nic: &Device, tap: &Device) -> String {
     let mut words = vec![match (&nic.kind, &nic.driver) {
         (DeviceKind::Physical, Some(driver)) => printable(driver),
         (kind, _) => printable(&kind.to_string()),

@@ -14,6 +14,8 @@ pub(crate) struct Subnet {
 
 /// The network of nic0 and the peer; of the guests too, unless their frames are routed.
 pub(crate) const WIRE: Subnet = Subnet { ipv4: "192.0.2.", ipv6: "2001:db8::" };
+/// The network of the tunnel's outer packets: of nic0 and the peer's NIC where the wire is in the tunnel.
+pub(crate) const UNDERLAY: Subnet = Subnet { ipv4: "203.0.113.", ipv6: "2001:db8:2::" };
 /// The guests' own network behind a host that routes.
 pub(crate) const GUESTS: Subnet = Subnet { ipv4: "198.51.100.", ipv6: "2001:db8:1::" };
 
@@ -59,6 +61,11 @@ pub(crate) fn peer() -> Station {
     WIRE.station(PEER)
 }
 
+/// Where the tunnel begins and ends: the addresses of host and peer outside of it.
+pub(crate) fn tunnel_ends() -> [Station; 2] {
+    [HOST, PEER].map(|number| UNDERLAY.station(number))
+}
+
 /// The host's address on the guests' side, where that is another network than the wire.
 pub(crate) fn gateway(network: Network) -> Option<Station> {
     network.is_routed().then(|| GUESTS.station(HOST))
@@ -83,7 +90,9 @@ pub(crate) fn all(lab: &Lab, spec: &Spec) -> Vec<(String, Station)> {
 pub(crate) fn guest_prefixes(network: Network) -> (u8, u8) {
     match network {
         Network::Routed => (32, 128),
-        Network::Bridge | Network::Nat | Network::Ovs | Network::Macvtap => (24, 64),
+        Network::Bridge | Network::Nat | Network::Ovs | Network::Macvtap | Network::Vlan | Network::Vxlan => {
+            (24, 64)
+        }
     }
 }
 

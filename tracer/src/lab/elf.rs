@@ -1,9 +1,13 @@
 //! The few facts about ELF files that the lab needs to take a program into the guest: which loader it asks
 //! for, which libraries it loads, and which part of its file is needed to run it.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
@@ -55,21 +59,42 @@ pub(crate) fn runnable_part(mut image: Vec<u8>) -> Vec<u8> {
     image
 }
 
-/// The running program, ready for the guest: its own file and the libraries it is running with.
-pub(crate) fn this_program() -> anyhow::Result<(Vec<u8>, Vec<PathBuf>)> {
-    let image = fs::read("/proc/self/exe").context("failed to read the running program")?;
-    let Some(loader) = interpreter(&image) else { return Ok((runnable_part(image), Vec::new())) };
+/// A program, ready for the guest.
+pub(crate) struct Program {
+    pub(crate) image: Vec<u8>,
+    /// The loader that it asks for, and what that loads for it.
+    pub(crate) libraries: Vec<PathBuf>,
+}
+
+/// The running program.
+pub(crate) fn this_program() -> anyhow::Result<Program> {
+    program(Path::new("/proc/self/exe"))
+}
+
+/// The program in a file of this machine.
+pub(crate) fn program(path: &Path) -> anyhow::Result<Program> {
+    let shown = path.display();
+    let image = fs::read(path).with_context(|| format!("failed to read {shown}"))?;
+    if segments(&image).is_none() {
+        bail!("{shown} is no program of the guest's kind (64-bit ELF): a script needs its interpreter");
+    }
+    let Some(loader) = interpreter(&image) else {
+        return Ok(Program { image: runnable_part(image), libraries: Vec::new() });
+    };
     // What ldd does: with this variable set the loader prints what it would load, and runs nothing.
-    let mut trace = Command::new("/proc/self/exe");
-    let output = trace.env("LD_TRACE_LOADED_OBJECTS", "1").output();
-    let output = output.context("failed to list the libraries of the running program")?;
+    let output = Command::new(path).env("LD_TRACE_LOADED_OBJECTS", "1").output();
+    let output = output.with_context(|| format!("failed to list the libraries of {shown}"))?;
+    let list = String::from_utf8_lossy(&output.stdout);
+    if let Some(line) = list.lines().find(|line| line.contains("=> not found")) {
+        bail!("{shown} does not run here either: {}", line.trim());
+    }
     let mut libraries = vec![PathBuf::from(loader)];
-    for path in loaded_libraries(&String::from_utf8_lossy(&output.stdout)) {
+    for path in loaded_libraries(&list) {
         if !libraries.contains(&path) {
             libraries.push(path);
         }
     }
-    Ok((runnable_part(image), libraries))
+    Ok(Program { image: runnable_part(image), libraries })
 }
 
 /// Paths in the loader's list, which has lines `libc.so.6 => /lib/libc.so.6 (0x0000…)`.
@@ -89,7 +114,7 @@ mod tests {
     #[test]
     fn the_running_test_keeps_its_loader_when_cut_to_its_runnable_part() {
         let whole = fs::read("/proc/self/exe").unwrap();
-        let (cut, libraries) = this_program().unwrap();
+        let Program { image: cut, libraries } = this_program().unwrap();
         assert!(cut.len() < whole.len());
         assert_eq!(interpreter(&cut), interpreter(&whole));
         assert!(libraries.iter().all(|path| path.exists()), "{libraries:?}");
@@ -99,6 +124,14 @@ mod tests {
     fn the_loaders_list_gives_real_files_only() {
         let list = "\tlinux-vdso.so.1 (0x01)\n\tlibc.so.6 => /lib/libc.so.6 (0x02)\n\t/lib64/ld.so (0x03)\n";
         assert_eq!(loaded_libraries(list), ["/lib/libc.so.6", "/lib64/ld.so"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_script_is_no_program_for_the_guest() {
+        let script = tempfile::NamedTempFile::new().unwrap();
+        fs::write(script.path(), "#!/bin/sh\n").unwrap();
+        let error = program(script.path()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.ends_with("a script needs its interpreter"), "{error}");
     }
 
     #[test]

@@ -1,20 +1,24 @@
-//! The guest's root file system: a cpio archive with busybox, the kernel modules, what the guest serves, and
-//! this very program, which runs the commands of `lab exec` in there.
+//! The guest's root file system: a cpio archive with busybox, the kernel modules, what the guest serves, programs of
+//! this machine that were asked for, and this very program, which runs the commands of `lab exec` in there.
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs::{self, File},
     io::{self, BufWriter, Cursor, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use cpio::{NewcBuilder, newc::ModeFileType};
 
 use super::{
     elf,
     layout::{GUEST_PORTS, LARGE_FILE, Lab, SMALL_FILE},
 };
+
+/// Where the loader of glibc looks libraries up.
+const LOADER_CACHE: &str = "/etc/ld.so.cache";
 
 const INIT: &str = include_str!("guest/init.sh");
 
@@ -36,11 +40,16 @@ impl Entry {
 }
 
 /// Builds the archive of `lab` in its state folder.
-pub(crate) fn build(lab: &Lab, busybox: &Path, modules: Vec<Vec<u8>>) -> anyhow::Result<()> {
+pub(crate) fn build(
+    lab: &Lab,
+    busybox: &Path,
+    modules: Vec<Vec<u8>>,
+    programs: &[PathBuf],
+) -> anyhow::Result<()> {
     let path = lab.initramfs();
     let write_to = |file: File| {
         let mut out = BufWriter::new(file);
-        write(entries(busybox, modules)?, &mut out)?;
+        write(entries(busybox, modules, programs)?, &mut out)?;
         out.flush().map_err(anyhow::Error::from)
     };
     let written = File::create(&path).map_err(anyhow::Error::from).and_then(write_to);
@@ -48,23 +57,41 @@ pub(crate) fn build(lab: &Lab, busybox: &Path, modules: Vec<Vec<u8>>) -> anyhow:
 }
 
 /// Everything the guest needs, read from this machine.
-fn entries(busybox: &Path, modules: Vec<Vec<u8>>) -> anyhow::Result<Vec<Entry>> {
+fn entries(busybox: &Path, modules: Vec<Vec<u8>>, programs: &[PathBuf]) -> anyhow::Result<Vec<Entry>> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
-    let (agent, libraries) = elf::this_program()?;
+    let agent = elf::this_program()?;
     let mut entries = vec![
         Entry::program("init", init().into_bytes()),
         Entry::program("bin/busybox", read(busybox)?),
-        Entry::program("bin/vmhop", agent),
+        Entry::program("bin/vmhop", agent.image),
         Entry::data(format!("www/{}", SMALL_FILE.0), SMALL_FILE.1.into()),
     ];
+    let mut libraries: BTreeSet<PathBuf> = agent.libraries.into_iter().collect();
+    for path in programs {
+        let program = elf::program(path)?;
+        entries.push(Entry::program(&format!("bin/{}", program_name(path)?), program.image));
+        libraries.extend(program.libraries);
+    }
+    // At the place where the loader found it here, it finds it there, also by the list of folders that are not usual.
+    libraries
+        .extend(Some(PathBuf::from(LOADER_CACHE)).filter(|cache| !programs.is_empty() && cache.exists()));
     for library in libraries {
-        // At the place where the loader found it here, it finds it there.
         let path = library.to_string_lossy().trim_start_matches('/').to_owned();
         entries.push(Entry::program(&path, read(&library)?));
     }
     let numbered = modules.into_iter().enumerate();
     entries.extend(numbered.map(|(index, module)| Entry::data(format!("modules/{index:02}.ko"), module)));
     Ok(entries)
+}
+
+/// What a program is called in the guest.
+fn program_name(path: &Path) -> anyhow::Result<&str> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let name = name.with_context(|| format!("{} has no name to go by in the guest", path.display()))?;
+    if ["busybox", "vmhop"].contains(&name) {
+        bail!("the guest has a {name} of its own");
+    }
+    Ok(name)
 }
 
 /// The init script for the lab's files and ports. The addresses, which differ between guests, are on the kernel's

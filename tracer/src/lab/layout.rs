@@ -19,6 +19,10 @@ pub(crate) const BRIDGE: &str = "br0";
 pub(crate) const NIC: &str = "nic0";
 /// The peer's end of the wire.
 pub(crate) const PEER_NIC: &str = "eth0";
+/// The tunnel of `--network vxlan`, on both sides.
+pub(crate) const TUNNEL: &str = "vx0";
+/// Number of the VLAN, and of the tunnel's network.
+pub(crate) const TAG: u32 = 100;
 
 /// What the names of the taps begin with.
 pub(crate) const TAP_PREFIX: &str = "tap";

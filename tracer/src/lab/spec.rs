@@ -1,12 +1,12 @@
 //! What was chosen for a lab: recorded in its state, and enough to know what belongs to it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use anyhow::bail;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::layout::{BRIDGE, MAX_GUESTS, NIC, PEER_NIC, TAP_PREFIX, tap};
+use super::layout::{BRIDGE, MAX_GUESTS, NIC, PEER_NIC, TAG, TAP_PREFIX, TUNNEL, tap};
 
 /// How a guest's frames get from its tap to the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -22,6 +22,10 @@ pub enum Network {
     Ovs,
     /// The guest sits on a macvtap in bridge mode, right on the NIC
     Macvtap,
+    /// As bridge, but the port is a VLAN on the NIC
+    Vlan,
+    /// As bridge, but the port is a VXLAN tunnel to the peer
+    Vxlan,
 }
 
 impl Network {
@@ -33,6 +37,18 @@ impl Network {
             Self::Routed => "routed",
             Self::Ovs => "ovs",
             Self::Macvtap => "macvtap",
+            Self::Vlan => "vlan",
+            Self::Vxlan => "vxlan",
+        }
+    }
+
+    /// The kernel's module without which there is no such network, where not every kernel has it.
+    pub(crate) fn module(self) -> Option<&'static str> {
+        match self {
+            Self::Macvtap => Some("macvtap"),
+            Self::Vlan => Some("8021q"),
+            Self::Vxlan => Some("vxlan"),
+            Self::Bridge | Self::Nat | Self::Routed | Self::Ovs => None,
         }
     }
 
@@ -40,15 +56,24 @@ impl Network {
     pub(crate) fn is_routed(self) -> bool {
         match self {
             Self::Nat | Self::Routed => true,
-            Self::Bridge | Self::Ovs | Self::Macvtap => false,
+            Self::Bridge | Self::Ovs | Self::Macvtap | Self::Vlan | Self::Vxlan => false,
         }
     }
 
     /// Whether there is a device `br0`.
     pub(crate) fn has_bridge(self) -> bool {
         match self {
-            Self::Bridge | Self::Nat | Self::Ovs => true,
+            Self::Bridge | Self::Nat | Self::Ovs | Self::Vlan | Self::Vxlan => true,
             Self::Routed | Self::Macvtap => false,
+        }
+    }
+
+    /// The device on one end of the wire by which the guests' network goes on, itself or one on top of it.
+    fn port(self, nic: &str) -> String {
+        match self {
+            Self::Vlan => format!("{nic}.{TAG}"),
+            Self::Vxlan => TUNNEL.to_owned(),
+            _ => nic.to_owned(),
         }
     }
 }
@@ -97,6 +122,9 @@ pub(crate) struct Spec {
     pub(crate) vhost: bool,
     pub(crate) memory_mib: u32,
     pub(crate) cpus: u32,
+    /// Programs of this machine that the guests get.
+    #[serde(default)]
+    pub(crate) with: Vec<PathBuf>,
 }
 
 impl Spec {
@@ -110,6 +138,16 @@ impl Spec {
         self.wire.as_ref().map_or(PEER_NIC, |wire| &wire.peer)
     }
 
+    /// The port of the host's bridge that leads to the wire.
+    pub(crate) fn port(&self) -> String {
+        self.network.port(self.nic())
+    }
+
+    /// The device with the peer's addresses.
+    pub(crate) fn peer_port(&self) -> String {
+        self.network.port(self.peer_nic())
+    }
+
     /// The taps, one a guest.
     pub(crate) fn taps(&self) -> Vec<String> {
         (1..=self.guests.min(MAX_GUESTS)).map(tap).collect()
@@ -118,27 +156,39 @@ impl Spec {
     /// The devices of the host side.
     pub(crate) fn host_devices(&self) -> Vec<String> {
         let bridge = self.network.has_bridge().then(|| BRIDGE.to_owned());
-        bridge.into_iter().chain(self.taps()).chain([self.nic().to_owned()]).collect()
+        bridge.into_iter().chain(self.taps()).chain(end(self.port(), self.nic())).collect()
     }
+
+    /// The devices of the peer.
+    pub(crate) fn peer_devices(&self) -> Vec<String> {
+        end(self.peer_port(), self.peer_nic())
+    }
+}
+
+/// One end of the wire, and what lies on top of it.
+fn end(port: String, nic: &str) -> Vec<String> {
+    if port == nic { vec![port] } else { vec![port, nic.to_owned()] }
 }
 
 impl Default for Spec {
     /// What `lab up` makes when nothing is asked for.
     fn default() -> Self {
         let network = Network::Bridge;
-        Self { network, guests: 1, queues: 1, wire: None, vhost: false, memory_mib: 256, cpus: 1 }
+        let (wire, with) = (None, Vec::new());
+        Self { network, guests: 1, queues: 1, wire, vhost: false, memory_mib: 256, cpus: 1, with }
     }
 }
 
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, guests, queues, wire, vhost, memory_mib, cpus } = self;
+        let Self { network, guests, queues, wire, vhost, memory_mib, cpus, with } = self;
         write!(f, "--network {} --guests {guests} --queues {queues}", network.name())?;
         if let Some(Cable { nic, peer }) = wire {
             write!(f, " --wire {nic},{peer}")?;
         }
         f.write_str(if *vhost { " --vhost" } else { "" })?;
-        write!(f, " --memory {memory_mib} --cpus {cpus}")
+        write!(f, " --memory {memory_mib} --cpus {cpus}")?;
+        with.iter().try_for_each(|program| write!(f, " --with {}", program.display()))
     }
 }
 
@@ -164,7 +214,9 @@ mod tests {
             (Network::Bridge, None, "br0 tap0 tap1 nic0"),
             (Network::Ovs, wire.clone(), "br0 tap0 tap1 e0"),
             (Network::Routed, None, "tap0 tap1 nic0"),
-            (Network::Macvtap, wire, "tap0 tap1 e0"),
+            (Network::Macvtap, wire.clone(), "tap0 tap1 e0"),
+            (Network::Vlan, wire, "br0 tap0 tap1 e0.100 e0"),
+            (Network::Vxlan, None, "br0 tap0 tap1 vx0 nic0"),
         ] {
             let spec = Spec { network, wire, guests: 2, ..Spec::default() };
             assert_eq!(spec.host_devices().join(" "), expected);

@@ -193,7 +193,7 @@ pub(crate) fn inspect(lab: &Lab) -> anyhow::Result<Status> {
 }
 
 fn devices(spec: &Spec) -> [(&'static str, Vec<String>); 2] {
-    [("host", spec.host_devices()), ("peer", vec![spec.peer_nic().to_owned()])]
+    [("host", spec.host_devices()), ("peer", spec.peer_devices())]
 }
 
 fn guests(lab: &Lab, spec: &Spec, state: Option<&State>) -> Vec<GuestStatus> {

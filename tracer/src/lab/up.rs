@@ -8,11 +8,11 @@ use std::{
     time::Instant,
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use super::{
     accel::{Accel, AccelChoice},
-    addresses, boot, down, initramfs,
+    addresses, boot, down, elf, initramfs,
     interrupts::Interrupts,
     kernel::{self, Kernel},
     layout::{self, BRIDGE, LARGE_FILE, Lab, MAX_GUESTS, SMALL_FILE},
@@ -57,12 +57,17 @@ pub struct UpArgs {
     /// Processors of each guest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     cpus: u32,
+    /// A program of this machine that the guests get too, with its libraries; can be given several times
+    ///
+    /// By name or path: --with iperf3.
+    #[arg(long, value_name = "PROGRAM")]
+    with: Vec<String>,
 }
 
 impl UpArgs {
-    fn spec(&self) -> Spec {
-        let Self { name: _, accel: _, network, guests, queues, wire, vhost, memory, cpus } = self;
-        Spec {
+    fn spec(&self) -> anyhow::Result<Spec> {
+        let Self { name: _, accel: _, network, guests, queues, wire, vhost, memory, cpus, with } = self;
+        Ok(Spec {
             network: *network,
             guests: *guests,
             queues: *queues,
@@ -70,8 +75,17 @@ impl UpArgs {
             vhost: *vhost,
             memory_mib: *memory,
             cpus: *cpus,
-        }
+            with: with.iter().map(|program| program_file(program)).collect::<anyhow::Result<_>>()?,
+        })
     }
+}
+
+/// The file of a program that was named or given by its path.
+fn program_file(program: &str) -> anyhow::Result<PathBuf> {
+    if !program.contains('/') {
+        return tools::find(program).with_context(|| format!("--with {program}: there is no such program"));
+    }
+    std::path::absolute(program).with_context(|| format!("--with {program}: there is no such file"))
 }
 
 /// What the lab is made from.
@@ -95,7 +109,7 @@ impl Drop for Unfinished<'_> {
 
 pub(crate) fn run(args: &UpArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let lab = Lab::new(&args.name)?;
-    let spec = args.spec();
+    let spec = args.spec()?;
     let _lock = lock::take(&lab)?;
     if is_there(&lab, &spec)? {
         writeln!(out, "lab {} is already up", lab.name())?;
@@ -139,6 +153,9 @@ fn parts(accel: AccelChoice, spec: &Spec) -> anyhow::Result<Parts> {
     if !Path::new("/dev/net/tun").exists() {
         bail!("/dev/net/tun does not exist, so there can be no tap: load module tun");
     }
+    for program in &spec.with {
+        elf::program(program)?;
+    }
     qemu::check(spec, if accel == AccelChoice::Kvm { Accel::Kvm } else { Accel::Tcg })?;
     Ok(Parts { kernel: kernel::find()?, busybox: tools::need_busybox()? })
 }
@@ -167,7 +184,7 @@ fn make(
     state.helpers = network::create(lab, spec)?;
     state.helpers.push(peer::start(lab, &parts.busybox)?);
     state.save(lab)?;
-    initramfs::build(lab, &parts.busybox, parts.kernel.load_modules()?)?;
+    initramfs::build(lab, &parts.busybox, parts.kernel.load_modules()?, &spec.with)?;
     for accel in boot::candidates(choice) {
         let guests = if spec.guests == 1 { "guest".to_owned() } else { format!("{} guests", spec.guests) };
         progress(&format!("{guests}: starting under {}", accel.name()));

@@ -63,6 +63,7 @@ impl Targets {
                 }
                 for nic in &tap.nics {
                     targets.add_nic(vm, nic)?;
+                    nic.via.iter().for_each(|upper| targets.add_upper(upper));
                 }
             }
         }
@@ -83,8 +84,13 @@ impl Targets {
 
     /// A routed frame enters IP on the bridge itself, and leaves it there on its way back.
     fn add_transit(&mut self, tap: &Tap) {
-        let Some(switch) = tap.switch.as_ref().filter(|_| tap.routed) else { return };
-        let device = &switch.device;
+        if let Some(switch) = tap.switch.as_ref().filter(|_| tap.routed) {
+            self.add_upper(&switch.device);
+        }
+    }
+
+    /// A device on the way: as a port of the bridge or behind IP a frame is on it, and not yet, or no more, on the NIC.
+    fn add_upper(&mut self, device: &Device) {
         self.transits
             .push((device_key(device.netns, device.ifindex), device_value(NO_DEVICE, Role::Transit)));
     }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{
+    lower,
     model::{Device, DeviceKind, Switch, SwitchKind},
     netlink::Link,
     world::{World, kind},
@@ -55,7 +56,7 @@ fn switched(world: &mut World, netns: u32, master: &Link) -> Result<Behind> {
         .filter(|link| link.master == Some(master.index) && switch_kind != SwitchKind::Route && leaves(link))
         .cloned()
         .collect();
-    let nics = ports.iter().map(|port| world.device(netns, port)).collect::<Result<Vec<_>>>()?;
+    let nics = lower::nics(world, netns, &ports)?;
     let switch = Some(Switch { kind: switch_kind, device });
     if !nics.is_empty() {
         return Ok(Behind { switch, routed: false, nics });
@@ -75,18 +76,15 @@ fn route(world: &mut World, netns: u32, tap: &Link) -> Result<Behind> {
 }
 
 /// Whether a port leads off the host, or may: a tap leads to a VM, an internal port of OVS to the host.
-fn leaves(port: &Link) -> bool {
+pub(super) fn leaves(port: &Link) -> bool {
     !matches!(kind(port), DeviceKind::Tap | DeviceKind::Macvtap | DeviceKind::Ovs)
 }
 
-/// The default routes' devices other than where the frames come from.
+/// The NICs of the default routes' devices, other than where the frames come from.
 fn default_devices(world: &mut World, netns: u32, from: u32) -> Result<Vec<Device>> {
-    let mut devices = Vec::new();
-    for index in world.default_devices(netns)? {
-        let link = world.links(netns)?.get(&index).cloned();
-        if let Some(link) = link.filter(|link| link.index != from) {
-            devices.push(world.device(netns, &link)?);
-        }
-    }
-    Ok(devices)
+    let indexes = world.default_devices(netns)?;
+    let links = world.links(netns)?;
+    let others = indexes.into_iter().filter(|index| *index != from);
+    let links: Vec<Link> = others.filter_map(|index| links.get(&index).cloned()).collect();
+    lower::nics(world, netns, &links)
 }

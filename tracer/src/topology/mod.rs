@@ -11,6 +11,7 @@ mod device;
 mod discover;
 #[doc(hidden)]
 pub mod fuzz;
+mod lower;
 mod model;
 mod netlink;
 mod netns;

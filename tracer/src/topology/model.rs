@@ -80,7 +80,8 @@ pub struct Tap {
     pub switch: Option<Switch>,
     /// Whether frames reach `nics` by the default route and not as ports of `switch`.
     pub routed: bool,
-    /// Where frames leave the host: the switch's other ports that are no taps, or the default route's devices.
+    /// Where frames leave the host: the switch's other ports that are no taps, or the default route's devices; where
+    /// such a device sits on others, as a VLAN or a tunnel does, those below.
     pub nics: Vec<Device>,
 }
 
@@ -111,6 +112,9 @@ pub struct Device {
     pub irqs: Vec<u32>,
     /// Queues: of a VM's tap those it has open, of any other device those that the driver allocated.
     pub queues: u32,
+    /// Of a NIC: the devices on top of it that a tap's frames pass on their way to it, the nearest to the tap first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<Device>,
 }
 
 /// A device known by reference only.

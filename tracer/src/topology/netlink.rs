@@ -1,16 +1,24 @@
 //! Questions to rtnetlink: devices, default routes, the ids by which one namespace knows another.
 //! Answers are plain data of one namespace; what they mean together is `world`'s.
 
-use std::{io, os::fd::AsRawFd};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::AsRawFd,
+};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType, LinkMessage},
+    link::{
+        InfoData, InfoGeneve, InfoGre, InfoGre6, InfoIpTunnel, InfoVxlan, LinkAttribute, LinkExtentMask,
+        LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    },
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
     nsid::{NsidAttribute, NsidMessage},
-    route::{RouteAttribute, RouteHeader, RouteMessage, RouteType},
+    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType},
 };
 use netlink_sys::Socket;
 
@@ -29,10 +37,12 @@ pub(super) struct Link {
     pub(super) ether: bool,
     pub(super) loopback: bool,
     pub(super) master: Option<u32>,
-    /// The lower device, or the far end of a veth (IFLA_LINK).
+    /// The lower device, or the far end of a veth (IFLA_LINK); of a tunnel the device that it was bound to.
     pub(super) link: Option<u32>,
     /// Namespace of `link` where it is another one, by this namespace's id of it (IFLA_LINK_NETNSID).
     pub(super) link_nsid: Option<i32>,
+    /// Of a tunnel: its far end, where it has one only.
+    pub(super) remote: Option<IpAddr>,
     pub(super) mac: Option<String>,
     pub(super) mtu: u32,
     pub(super) up: bool,
@@ -88,6 +98,37 @@ impl Rtnl {
             }
         }
         Ok(devices)
+    }
+
+    /// Index of the device by which packets to this address leave; none without a route.
+    pub(super) fn device_towards(&mut self, address: IpAddr) -> io::Result<Option<u32>> {
+        let mut request = RouteMessage::default();
+        (request.header.address_family, request.header.destination_prefix_length) = match address {
+            IpAddr::V4(_) => (AddressFamily::Inet, 32),
+            IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+        };
+        request.attributes.push(RouteAttribute::Destination(RouteAddress::from(address)));
+        match self.request(RouteNetlinkMessage::GetRoute(request), NLM_F_ACK) {
+            Ok((answers, _)) => Ok(answers.iter().find_map(outgoing)),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The far ends that the forwarding database of a tunnel names.
+    pub(super) fn remotes(&mut self, tunnel: u32) -> io::Result<Vec<IpAddr>> {
+        let mut request = NeighbourMessage::default();
+        request.header.family = AddressFamily::Bridge;
+        request.header.ifindex = tunnel;
+        let answers = self.dump(RouteNetlinkMessage::GetNeighbour(request))?;
+        // Not every kernel heeds the index in the request.
+        let mut remotes: Vec<IpAddr> =
+            answers.iter().filter_map(|answer| destination(answer, tunnel)).collect();
+        remotes.sort_unstable();
+        remotes.dedup();
+        Ok(remotes)
     }
 
     /// The id by which this socket's namespace knows another one, if it has given it one.
@@ -219,7 +260,7 @@ pub(super) fn as_link(message: RouteNetlinkMessage) -> Option<Link> {
         up: message.header.flags.contains(LinkFlags::Up),
         ..Link::default()
     };
-    let (mut bus, mut parent) = (None, None);
+    let (mut bus, mut parent, mut infos) = (None, None, Vec::new());
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
@@ -231,17 +272,120 @@ pub(super) fn as_link(message: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::NumTxQueues(n) | LinkAttribute::NumRxQueues(n) => link.queues = link.queues.max(n),
             LinkAttribute::ParentDevName(name) => parent = Some(name),
             LinkAttribute::ParentDevBusName(name) => bus = Some(name),
-            LinkAttribute::LinkInfo(infos) => {
-                link.kind = infos.into_iter().find_map(|info| match info {
-                    LinkInfo::Kind(kind) => Some(kind.to_string()),
-                    _ => None,
-                });
-            }
+            LinkAttribute::LinkInfo(found) => infos = found,
             _ => {}
         }
     }
+    // After all else: a tunnel in another namespace than its outer packets says that it is its own lower device.
+    infos.iter().for_each(|info| take_info(&mut link, info));
     link.parent = bus.zip(parent);
     Some(link)
+}
+
+/// What only a device of this kind says of itself.
+fn take_info(link: &mut Link, info: &LinkInfo) {
+    let tunnel = match info {
+        LinkInfo::Kind(kind) => {
+            link.kind = Some(kind.to_string());
+            return;
+        }
+        LinkInfo::Data(InfoData::Vxlan(data)) => ends(data, vxlan_end),
+        LinkInfo::Data(InfoData::Geneve(data)) => ends(data, geneve_end),
+        LinkInfo::Data(InfoData::GreTap(data) | InfoData::GreTun(data)) => ends(data, gre_end),
+        LinkInfo::Data(InfoData::GreTap6(data) | InfoData::GreTun6(data)) => ends(data, gre6_end),
+        LinkInfo::Data(InfoData::IpTunnel(data)) => ends(data, ip_tunnel_end),
+        _ => return,
+    };
+    (link.link, link.remote) = tunnel;
+}
+
+/// One thing that tells where a tunnel leads to.
+enum End {
+    Device(u32),
+    Remote(IpAddr),
+}
+
+/// The lower device that a tunnel is bound to, and its far end, each where it has one.
+fn ends<T>(data: &[T], end: impl Fn(&T) -> Option<End>) -> (Option<u32>, Option<IpAddr>) {
+    let (mut device, mut remote) = (None, None);
+    for end in data.iter().filter_map(end) {
+        match end {
+            End::Device(index) => device = (index != 0).then_some(index),
+            End::Remote(address) => remote = (!address.is_unspecified()).then_some(address),
+        }
+    }
+    (device, remote)
+}
+
+fn vxlan_end(info: &InfoVxlan) -> Option<End> {
+    match info {
+        InfoVxlan::Link(index) => Some(End::Device(*index)),
+        InfoVxlan::Group(address) => Some(End::Remote((*address).into())),
+        InfoVxlan::Group6(address) => Some(End::Remote((*address).into())),
+        _ => None,
+    }
+}
+
+fn geneve_end(info: &InfoGeneve) -> Option<End> {
+    match info {
+        InfoGeneve::Remote(address) => Some(End::Remote((*address).into())),
+        InfoGeneve::Remote6(address) => Some(End::Remote((*address).into())),
+        _ => None,
+    }
+}
+
+fn gre_end(info: &InfoGre) -> Option<End> {
+    match info {
+        InfoGre::Link(index) => Some(End::Device(*index)),
+        InfoGre::Remote(address) => Some(End::Remote((*address).into())),
+        _ => None,
+    }
+}
+
+fn gre6_end(info: &InfoGre6) -> Option<End> {
+    match info {
+        InfoGre6::Link(index) => Some(End::Device(*index)),
+        InfoGre6::Remote(address) => Some(End::Remote((*address).into())),
+        _ => None,
+    }
+}
+
+fn ip_tunnel_end(info: &InfoIpTunnel) -> Option<End> {
+    match info {
+        InfoIpTunnel::Link(index) => Some(End::Device(*index)),
+        InfoIpTunnel::Remote(address) => Some(End::Remote(*address)),
+        _ => None,
+    }
+}
+
+/// The device of a route.
+fn outgoing(message: &RouteNetlinkMessage) -> Option<u32> {
+    let RouteNetlinkMessage::NewRoute(route) = message else { return None };
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(device) => Some(*device),
+        _ => None,
+    })
+}
+
+/// Where an entry of a tunnel's forwarding database sends frames.
+fn destination(message: &RouteNetlinkMessage, tunnel: u32) -> Option<IpAddr> {
+    let RouteNetlinkMessage::NewNeighbour(entry) = message else { return None };
+    if entry.header.ifindex != tunnel {
+        return None;
+    }
+    let address = entry.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(IpAddr::from(*address)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(IpAddr::from(*address)),
+        // The family is the bridge's, so that the length alone tells.
+        NeighbourAttribute::Destination(NeighbourAddress::Other(bytes)) => from_bytes(bytes),
+        _ => None,
+    })?;
+    (!address.is_unspecified()).then_some(address)
+}
+
+fn from_bytes(bytes: &[u8]) -> Option<IpAddr> {
+    let ipv4 = <[u8; 4]>::try_from(bytes).map(|bytes| Ipv4Addr::from(bytes).into());
+    ipv4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).into())).ok()
 }
 
 fn mac(bytes: &[u8]) -> Option<String> {

@@ -1,7 +1,10 @@
 //! The devices of all namespaces as one picture, filled in as it is asked. What a tap's path is made of is
 //! `behind`'s; this only knows devices.
 
-use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    net::IpAddr,
+};
 
 use anyhow::{Context, Result};
 
@@ -71,6 +74,32 @@ impl World {
         Ok(Some((namespace, index)))
     }
 
+    /// Where a tunnel's far ends are, as far as it was told: when it was made, or by entries of its forwarding database.
+    pub(super) fn remotes(&mut self, netns: u32, tunnel: &Link) -> Result<Vec<IpAddr>> {
+        if tunnel.remote.is_some() || kind(tunnel) != DeviceKind::Vxlan {
+            return Ok(tunnel.remote.into_iter().collect());
+        }
+        let rtnl = &mut self.view(netns)?.rtnl;
+        rtnl.remotes(tunnel.index)
+            .with_context(|| format!("failed to read the forwarding database of {}", tunnel.name))
+    }
+
+    /// The device by which a namespace's packets to this address leave; none without a route.
+    pub(super) fn device_towards(&mut self, netns: u32, address: IpAddr) -> Result<Option<Link>> {
+        let view = self.view(netns)?;
+        let index = view.rtnl.device_towards(address);
+        let index = index.with_context(|| format!("failed to look up the route to {address}"))?;
+        Ok(index.and_then(|index| view.links.get(&index).cloned()))
+    }
+
+    /// The namespace in which a tunnel's outer packets travel: the one that it was made in. None where that is not known.
+    pub(super) fn underlay(&mut self, netns: u32, tunnel: &Link) -> Result<Option<u32>> {
+        match tunnel.link_nsid {
+            None => Ok(Some(netns)),
+            Some(id) => Ok(self.ids(netns)?.get(&id).copied()),
+        }
+    }
+
     /// The full description of a device.
     pub(super) fn device(&mut self, netns: u32, link: &Link) -> Result<Device> {
         let kind = kind(link);
@@ -95,6 +124,7 @@ impl World {
             far_end,
             irqs: hardware.irqs,
             queues: link.queues,
+            via: Vec::new(),
         })
     }
 

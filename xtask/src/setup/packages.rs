@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 13] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -30,6 +30,9 @@ const PROGRAMS: [Program; 11] = [
         name: "ovs-vswitchd",
         packages: ["openvswitch-switch", "openvswitch", "openvswitch", "openvswitch"],
     },
+    // Traffic of the tests, and what a NIC does for it.
+    Program { name: "iperf3", packages: ["iperf3", "iperf3", "iperf3", "iperf"] },
+    Program { name: "ethtool", packages: ["ethtool", "ethtool", "ethtool", "ethtool"] },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
     Program { name: "zstd", packages: ["zstd", "zstd", "zstd", "zstd"] },
 ];

@@ -23,6 +23,7 @@ fn tap(slot: u8, vm: &str) -> DeviceSlot {
         far_end: None,
         irqs: Vec::new(),
         queues: 1,
+        via: Vec::new(),
     };
     DeviceSlot { slot, role: "tap".to_owned(), vm: vm.to_owned(), device }
 }

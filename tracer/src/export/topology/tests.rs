@@ -17,6 +17,7 @@ fn device(name: &str, kind: DeviceKind) -> Device {
         far_end: None,
         irqs: Vec::new(),
         queues: 1,
+        via: Vec::new(),
     }
 }
 
@@ -69,6 +70,23 @@ fn the_datapath_of_open_vswitch_is_never_up_and_passes_all() {
     insta::assert_snapshot!(tree(vec![vm]), @r"
     lab  qemu, PID 4242, KVM
     └─ path     tap0 (ns vmhop-lab-host) → ovs ovs-system → nic0 (veth, far end eth0 in vmhop-lab-peer)
+    ");
+}
+
+#[test]
+fn what_lies_on_top_of_a_nic_is_on_the_way_to_it() {
+    let mut vm = lab();
+    vm.threads.clear();
+    let vxlan = device("vx0", DeviceKind::Vxlan);
+    let vlan = Device { up: false, ..device("nic0.100", DeviceKind::Vlan) };
+    let nics = &mut vm.taps[0].nics;
+    nics.push(device("eth1", DeviceKind::Veth));
+    nics[0].via = vec![vxlan, vlan];
+    nics[1].via = vec![device("gre1", DeviceKind::Other("gretap".into()))];
+    insta::assert_snapshot!(tree(vec![vm]), @r"
+    lab  qemu, PID 4242, KVM
+    └─ path     tap0 (ns vmhop-lab-host) → bridge br0 ┬→ vxlan vx0 → vlan nic0.100 [down] → nic0 (veth, far end eth0 in vmhop-lab-peer)
+                                                      └→ gretap gre1 → eth1 (veth)
     ");
 }
 

@@ -3,28 +3,48 @@
 //! Addresses get `nodad`, or IPv6 would be unusable for its first second. The bridge has no forwarding delay and
 //! no spanning tree: a port forwards as soon as it is up.
 
+use anyhow::bail;
+
 use super::super::{
     addresses::{self, GUESTS, Station, host_mac, peer_mac},
-    layout::{BRIDGE, Lab, tap},
+    layout::{BRIDGE, Lab, TAG, tap},
     spec::{Network, Spec},
 };
 
-/// Both namespaces, and the wire between them.
+/// Longest name of a network device (IFNAMSIZ less the zero at its end).
+const MAX_NAME: usize = 15;
+/// What a VXLAN adds to a frame's payload: Ethernet, IPv4, UDP and its own header. The NICs take that much more, so that
+/// the guests' frames need not be smaller than elsewhere.
+const TUNNEL_MTU: u32 = 1500 + 50;
+
+/// Both namespaces.
+pub(super) fn namespaces(lab: &Lab) -> Vec<String> {
+    lab.namespaces().iter().map(|namespace| format!("netns add {namespace}")).collect()
+}
+
+/// The wire between the namespaces.
 pub(super) fn wire(lab: &Lab, spec: &Spec) -> Vec<String> {
     let (host, peer, nic, peer_nic) = (lab.host_ns(), lab.peer_ns(), spec.nic(), spec.peer_nic());
-    let mut lines = vec![format!("netns add {host}"), format!("netns add {peer}")];
     match spec.wire {
         None => {
             let far = format!("peer name {peer_nic} address {} netns {peer}", peer_mac());
-            lines.push(format!("-n {host} link add {nic} type veth {far}"));
+            vec![format!("-n {host} link add {nic} type veth {far}")]
         }
         // Hardware keeps its address: the far end of a real cable may be a switch that knows it.
         Some(_) => {
-            lines.push(format!("link set dev {nic} netns {host}"));
-            lines.push(format!("link set dev {peer_nic} netns {peer}"));
+            vec![format!("link set dev {nic} netns {host}"), format!("link set dev {peer_nic} netns {peer}")]
         }
     }
-    lines
+}
+
+/// Makes sure that the VLANs get names: they are those of their NICs and more.
+pub(super) fn check_names(spec: &Spec) -> anyhow::Result<()> {
+    for name in [spec.port(), spec.peer_port()] {
+        if name.len() > MAX_NAME {
+            bail!("there can be no VLAN device {name}: its name is longer than {MAX_NAME} letters");
+        }
+    }
+    Ok(())
 }
 
 /// The other devices of the host, and which of them are ports of which.
@@ -32,14 +52,14 @@ pub(super) fn devices(lab: &Lab, spec: &Spec) -> Vec<String> {
     let nic = spec.nic();
     let mut lines = vec!["link set lo up".to_owned()];
     match spec.network {
-        Network::Bridge | Network::Nat => {
+        Network::Bridge | Network::Nat | Network::Vlan | Network::Vxlan => {
             let mac = host_mac();
             lines.push(format!("link add {BRIDGE} address {mac} type bridge stp_state 0 forward_delay 0"));
             lines.extend(taps(spec));
-            lines.extend(spec.taps().iter().map(|tap| format!("link set {tap} master {BRIDGE}")));
-            if spec.network == Network::Bridge {
-                lines.push(format!("link set {nic} master {BRIDGE}"));
-            }
+            let [near, far] = addresses::tunnel_ends();
+            lines.extend(upper(spec.network, nic, &spec.port(), &near, &far));
+            let wired = (spec.network != Network::Nat).then(|| spec.port());
+            lines.extend(spec.taps().into_iter().chain(wired).flat_map(port));
         }
         Network::Routed | Network::Ovs => lines.extend(taps(spec)),
         Network::Macvtap => lines.extend(macvtaps(spec)),
@@ -47,6 +67,29 @@ pub(super) fn devices(lab: &Lab, spec: &Spec) -> Vec<String> {
     lines.extend(spec.taps().iter().map(|tap| format!("link set {tap} up")));
     lines.push(format!("link set {nic} up"));
     inside(&lab.host_ns(), lines)
+}
+
+/// The device on top of one end of the wire, where the network has one. The NIC itself then speaks no IPv6.
+fn upper(network: Network, nic: &str, name: &str, near: &Station, far: &Station) -> Vec<String> {
+    let make = match network {
+        Network::Vlan => vec![format!("link add link {nic} name {name} type vlan id {TAG}")],
+        Network::Vxlan => vec![
+            format!("link set {nic} mtu {TUNNEL_MTU}"),
+            format!("addr add {}/24 dev {nic}", near.ipv4),
+            format!(
+                "link add {name} type vxlan id {TAG} dev {nic} local {} remote {} dstport 4789",
+                near.ipv4, far.ipv4
+            ),
+        ],
+        _ => return Vec::new(),
+    };
+    let up = [format!("link set {nic} addrgenmode none up"), format!("link set {name} up")];
+    [make, up.into()].concat()
+}
+
+/// Makes a device a port of the bridge. It is no station: without `addrgenmode none` it would speak IPv6 like one.
+fn port(device: String) -> [String; 2] {
+    [format!("link set {device} addrgenmode none"), format!("link set {device} master {BRIDGE}")]
 }
 
 fn taps(spec: &Spec) -> impl Iterator<Item = String> {
@@ -72,7 +115,7 @@ fn macvtaps(spec: &Spec) -> Vec<String> {
 pub(super) fn addresses(lab: &Lab, spec: &Spec) -> Vec<String> {
     let (host, peer) = (addresses::host(), addresses::peer());
     let mut on_host = match spec.network {
-        Network::Bridge | Network::Ovs => address(BRIDGE, &host),
+        Network::Bridge | Network::Ovs | Network::Vlan | Network::Vxlan => address(BRIDGE, &host),
         Network::Macvtap | Network::Nat | Network::Routed => address(spec.nic(), &host),
     };
     if let Some(gateway) = addresses::gateway(spec.network) {
@@ -83,7 +126,9 @@ pub(super) fn addresses(lab: &Lab, spec: &Spec) -> Vec<String> {
         on_host.extend(route("default", "default", &peer));
     }
     let mut on_peer = vec!["link set lo up".to_owned()];
-    on_peer.extend(address(spec.peer_nic(), &peer));
+    let [near, far] = addresses::tunnel_ends();
+    on_peer.extend(upper(spec.network, spec.peer_nic(), &spec.peer_port(), &far, &near));
+    on_peer.extend(address(&spec.peer_port(), &peer));
     if spec.network.is_routed() {
         on_peer.extend(route(&GUESTS.ipv4_range(), &GUESTS.ipv6_range(), &host));
     }
@@ -124,12 +169,19 @@ fn inside(namespace: &str, lines: Vec<String>) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const ALL: [Network; 5] =
-        [Network::Bridge, Network::Nat, Network::Routed, Network::Ovs, Network::Macvtap];
+    const ALL: [Network; 7] = [
+        Network::Bridge,
+        Network::Nat,
+        Network::Routed,
+        Network::Ovs,
+        Network::Macvtap,
+        Network::Vlan,
+        Network::Vxlan,
+    ];
 
     fn lines(spec: &Spec) -> Vec<String> {
         let lab = Lab::new("x").unwrap();
-        [wire(&lab, spec), devices(&lab, spec), addresses(&lab, spec)].concat()
+        [namespaces(&lab), wire(&lab, spec), devices(&lab, spec), addresses(&lab, spec)].concat()
     }
 
     #[test]
@@ -151,6 +203,27 @@ mod tests {
         let outside: Vec<&String> = lines.iter().filter(|line| !line.starts_with("-n ")).skip(2).collect();
         assert_eq!(outside, ["link set dev e0 netns vmhop-x-host", "link set dev e1 netns vmhop-x-peer"]);
         assert!(lines.contains(&"-n vmhop-x-host link set e0 master br0".to_owned()));
+    }
+
+    #[test]
+    fn both_ends_of_a_tunnel_name_each_other() {
+        let lines = lines(&Spec { network: Network::Vxlan, ..Spec::default() });
+        let end = |namespace: &str, words: &str| {
+            let made = format!("-n {namespace} link add vx0 ");
+            assert!(lines.iter().any(|line| line.starts_with(&made) && line.contains(words)), "{lines:?}");
+        };
+        end("vmhop-x-host", " dev nic0 local 203.0.113.1 remote 203.0.113.3 ");
+        end("vmhop-x-peer", " dev eth0 local 203.0.113.3 remote 203.0.113.1 ");
+        assert!(lines.contains(&"-n vmhop-x-peer addr add 192.0.2.3/24 dev vx0".to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn a_vlan_is_named_after_its_nic_if_that_leaves_room() {
+        let named = |wire: &str| {
+            check_names(&Spec { network: Network::Vlan, wire: wire.parse().ok(), ..Spec::default() })
+        };
+        assert!(named("eth0,eth1").is_ok());
+        assert!(named("enp3s0f0np0,enp3s0f1np1v0").unwrap_err().to_string().contains("enp3s0f1np1v0.100"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub(crate) mod macvtap;
 mod nat;
 mod ovs;
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::Context as _;
 
@@ -31,21 +31,25 @@ pub(crate) fn check(spec: &Spec) -> anyhow::Result<()> {
     match spec.network {
         Network::Nat => nat::check(),
         Network::Ovs => ovs::check(),
-        Network::Bridge | Network::Routed | Network::Macvtap => Ok(()),
+        Network::Vlan => links::check_names(spec),
+        Network::Bridge | Network::Routed | Network::Macvtap | Network::Vxlan => Ok(()),
     }
 }
 
 /// Makes both namespaces and all in them; gives the processes that keep the network going.
 pub(crate) fn create(lab: &Lab, spec: &Spec) -> anyhow::Result<Vec<Helper>> {
-    make(lab, spec).with_context(|| match spec.network {
-        Network::Macvtap => {
-            format!("failed to make the network of lab {}, which needs module macvtap", lab.name())
-        }
-        _ => format!("failed to make the network of lab {}", lab.name()),
+    make(lab, spec).with_context(|| match spec.network.module() {
+        Some(module) => format!(
+            "failed to make the network of lab {}, which needs a kernel with module {module}",
+            lab.name()
+        ),
+        None => format!("failed to make the network of lab {}", lab.name()),
     })
 }
 
 fn make(lab: &Lab, spec: &Spec) -> anyhow::Result<Vec<Helper>> {
+    run_all(links::namespaces(lab))?;
+    lab.namespaces().iter().try_for_each(|namespace| ask_for_no_router(namespace))?;
     run_all(links::wire(lab, spec))?;
     if spec.network.is_routed() {
         forward(lab)?;
@@ -57,7 +61,7 @@ fn make(lab: &Lab, spec: &Spec) -> anyhow::Result<Vec<Helper>> {
     }
     run_all(links::addresses(lab, spec))?;
     if spec.network == Network::Nat {
-        nat::masquerade(lab, spec)?;
+        nat::translate(lab, spec)?;
     }
     Ok(helpers)
 }
@@ -78,6 +82,18 @@ fn forward(lab: &Lab) -> anyhow::Result<()> {
             fs::write(file, "1").with_context(|| format!("failed to write {file}"))?;
         }
         Ok(())
+    })
+}
+
+/// There is none, and the lab is quiet until somebody uses it.
+fn ask_for_no_router(namespace: &str) -> anyhow::Result<()> {
+    netns::inside(namespace, || {
+        let file = Path::new("/proc/sys/net/ipv6/conf/default/router_solicitations");
+        // A kernel without IPv6 asks nobody.
+        if !file.exists() {
+            return Ok(());
+        }
+        fs::write(file, "0").with_context(|| format!("failed to write {}", file.display()))
     })
 }
 

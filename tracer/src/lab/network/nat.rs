@@ -1,11 +1,21 @@
-//! Masquerading, as libvirt's default network does it: IPv4 packets from the guests leave with the host's address.
-//! IPv6 is routed as it is.
+//! Masquerading, as libvirt's default network does it: IPv4 packets from the guests leave with the host's address. One
+//! port of the host leads to the first guest. IPv6 is routed as it is.
 
 use std::{path::Path, process::Command};
 
 use anyhow::bail;
 
-use super::super::{addresses::GUESTS, layout::Lab, netns, spec::Spec, tools};
+use super::super::{
+    addresses::{self, GUESTS},
+    layout::Lab,
+    netns,
+    spec::Spec,
+    tools,
+};
+
+/// The host's port that leads to the first guest's HTTP server.
+pub(crate) const FORWARDED_PORT: u16 = 8080;
+const HTTP_PORT: u16 = 80;
 
 /// The programs that can set it up, the better one first.
 const PROGRAMS: [&str; 2] = ["nft", "iptables"];
@@ -17,15 +27,17 @@ pub(super) fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Masquerades what leaves by the NIC, with the first program that can.
-pub(super) fn masquerade(lab: &Lab, spec: &Spec) -> anyhow::Result<()> {
+/// Sets up the translation of what leaves by the NIC, and of the forwarded port, with the first program that can.
+pub(super) fn translate(lab: &Lab, spec: &Spec) -> anyhow::Result<()> {
     let mut errors = Vec::new();
     for program in PROGRAMS {
         let Some(path) = tools::find(program) else { continue };
-        let mut command = rule(program, &path, spec.nic());
-        netns::enter_on_exec(&mut command, &lab.host_ns())?;
-        match tools::run(&mut command) {
-            Ok(_) => return Ok(()),
+        let done = commands(program, &path, spec).into_iter().try_for_each(|mut command| {
+            netns::enter_on_exec(&mut command, &lab.host_ns())?;
+            tools::run(&mut command).map(drop)
+        });
+        match done {
+            Ok(()) => return Ok(()),
             Err(error) => errors.push(format!("{error:#}")),
         }
     }
@@ -35,16 +47,34 @@ pub(super) fn masquerade(lab: &Lab, spec: &Spec) -> anyhow::Result<()> {
     )
 }
 
-fn rule(program: &str, path: &Path, nic: &str) -> Command {
-    let guests = GUESTS.ipv4_range();
-    let mut command = Command::new(path);
-    if program == "nft" {
-        let table = "add table ip vmhop; ";
-        let chain = "add chain ip vmhop postrouting { type nat hook postrouting priority 100; }; ";
-        let rule = format!("add rule ip vmhop postrouting ip saddr {guests} oifname \"{nic}\" masquerade");
-        command.arg([table, chain, &rule].concat());
-    } else {
-        command.args(["-w", "-t", "nat", "-A", "POSTROUTING", "-s", &guests, "-o", nic, "-j", "MASQUERADE"]);
-    }
-    command
+fn commands(program: &str, path: &Path, spec: &Spec) -> Vec<Command> {
+    let (nic, guests) = (spec.nic(), GUESTS.ipv4_range());
+    let target = format!("{}:{HTTP_PORT}", addresses::guest(spec.network, 1).ipv4);
+    let lines = match program {
+        "nft" => vec![
+            "add table ip vmhop".to_owned(),
+            "add chain ip vmhop postrouting { type nat hook postrouting priority 100; }".to_owned(),
+            format!("add rule ip vmhop postrouting ip saddr {guests} oifname \"{nic}\" masquerade"),
+            "add chain ip vmhop prerouting { type nat hook prerouting priority -100; }".to_owned(),
+            format!(
+                "add rule ip vmhop prerouting iifname \"{nic}\" tcp dport {FORWARDED_PORT} dnat to {target}"
+            ),
+        ],
+        _ => vec![
+            format!("-w -t nat -A POSTROUTING -s {guests} -o {nic} -j MASQUERADE"),
+            format!(
+                "-w -t nat -A PREROUTING -i {nic} -p tcp --dport {FORWARDED_PORT} -j DNAT --to-destination {target}"
+            ),
+        ],
+    };
+    let command = |line: &String| {
+        let mut command = Command::new(path);
+        match program {
+            // One argument for the whole line: it has words of its own.
+            "nft" => command.arg(line),
+            _ => command.args(line.split_whitespace()),
+        };
+        command
+    };
+    lines.iter().map(command).collect()
 }
