@@ -126,24 +126,7 @@ mod tests {
     use super::*;
 
     fn event(time_ns: u64, number: usize) -> Event {
-        Event {
-            time_ns,
-            skb: number as u64,
-            head: 0,
-            digest: 0,
-            flow: 0,
-            len: 0,
-            seq: 0,
-            ack: 0,
-            tid: 0,
-            cpu: 0,
-            device: None,
-            hop: Hop::SkbFree,
-            hook: Hook::KfreeSkb,
-            kind: None,
-            tcp_flags: 0,
-            overhead: 0,
-        }
+        Event { skb: number as u64, ..Event::at(time_ns, Hop::SkbFree, Hook::KfreeSkb) }
     }
 
     fn run(times: &[u64], most: usize) -> (Vec<(u64, u64)>, u64) {

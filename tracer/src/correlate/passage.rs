@@ -214,7 +214,7 @@ impl Passage {
     #[cfg(test)]
     pub(crate) fn empty(from: Side, to: Side) -> Passage {
         let nothing = Event::at(0, Hop::SkbFree, Hook::ConsumeSkb);
-        Passage { stamps: Vec::new(), from, to, ..Passage::begin(&nothing) }
+        Passage { stamps: Vec::new(), from, to, ..Passage::begin(&nothing, Vec::new()) }
     }
 
     /// Appends an event that has been found to be this passage's next.
