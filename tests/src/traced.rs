@@ -75,10 +75,8 @@ impl TracedTap {
         let tap = File::from(host.tun("tap0", flags));
         if path == Path::Paged {
             // SAFETY: sets a flag of an open descriptor.
-            assert_eq!(
-                unsafe { libc::fcntl(tap.as_raw_fd(), libc::F_SETFL, libc::O_RDWR | libc::O_NONBLOCK) },
-                0
-            );
+            let set = unsafe { libc::fcntl(tap.as_raw_fd(), libc::F_SETFL, libc::O_RDWR | libc::O_NONBLOCK) };
+            assert_eq!(set, 0);
         }
         host.veth("nic0", &peer, "eth0");
         host.ip("link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0");

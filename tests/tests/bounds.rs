@@ -9,6 +9,7 @@ use tests::{
 };
 use tracer::{analysis::Analysis, correlate::Limits, decode::Event, record::Item, report::Report};
 use tracer_common::{
+    event::ABI_VERSION,
     frame::Kind,
     hop::{Hook, Hop},
 };
@@ -36,24 +37,7 @@ struct Hostile {
 }
 
 fn blank(n: u64, hop: Hop) -> Event {
-    Event {
-        time_ns: 1_000_000_000 + 1000 * n,
-        skb: 0,
-        head: 0,
-        digest: 0,
-        flow: 0,
-        len: 0,
-        seq: 0,
-        ack: 0,
-        tid: 0,
-        cpu: 0,
-        device: None,
-        hop,
-        hook: Hook::NetifReceiveSkb,
-        kind: None,
-        tcp_flags: 0,
-        overhead: 0,
-    }
+    Event::at(1_000_000_000 + 1000 * n, hop, Hook::NetifReceiveSkb)
 }
 
 /// Memory of its own for each frame.
@@ -81,6 +65,10 @@ fn frame(n: u64, hop: Hop, kind: Kind, flow: u64) -> Event {
         overhead: 66,
         ..blank(n, hop)
     }
+}
+
+fn super_frame(n: u64, flow: u64) -> Event {
+    Event { len: 60_000, gso_size: 1448, ..frame(n, Hop::TapRx, Kind::Tcp, flow) }
 }
 
 fn bare(event: &Event, hop: Hop, later_ns: u64) -> Event {
@@ -136,7 +124,7 @@ const STREAMS: &[Hostile] = &[
     Hostile {
         name: "super-frames of one flow whose segments never come",
         events: |n| {
-            let born = frame(n, Hop::TapRx, Kind::Tcp, 2);
+            let born = super_frame(n, 2);
             let queued = Event { hop: Hop::NicQueue, device: Some(NIC), time_ns: born.time_ns + 10, ..born };
             vec![born, queued, bare(&born, Hop::SkbFree, 20)]
         },
@@ -145,7 +133,7 @@ const STREAMS: &[Hostile] = &[
     Hostile {
         name: "super-frames of ever new flows whose segments never come",
         events: |n| {
-            let born = frame(n, Hop::TapRx, Kind::Tcp, 2 * n);
+            let born = super_frame(n, 2 * n);
             let queued = Event { hop: Hop::NicQueue, device: Some(NIC), time_ns: born.time_ns + 10, ..born };
             vec![born, queued, bare(&born, Hop::SkbFree, 20)]
         },
@@ -154,7 +142,8 @@ const STREAMS: &[Hostile] = &[
     Hostile {
         name: "segments without end of one super-frame",
         events: |n| {
-            let whole = Event { len: 4_000_000_000, seq: 0, ..frame(0, Hop::TapRx, Kind::Tcp, 2) };
+            let whole =
+                Event { len: 4_000_000_000, seq: 0, gso_size: 1448, ..frame(0, Hop::TapRx, Kind::Tcp, 2) };
             let queued =
                 Event { hop: Hop::NicQueue, device: Some(NIC), time_ns: whole.time_ns + 10, ..whole };
             let segment = Event { hop: Hop::NicXmit, ..frame(n, Hop::NicXmit, Kind::Tcp, 2) };
@@ -252,7 +241,7 @@ fn run(stream: &Hostile, frames: usize) -> (Report, usize) {
     let header = header(world::topology(2, MACHINE), "xdp", Hop::ALL);
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();
-    let mut analysis = Analysis::new(&header, Limits::of_frames(frames));
+    let mut analysis = Analysis::new(&header, ABI_VERSION, Limits::of_frames(frames));
     for event in (0..EVENTS).flat_map(stream.events) {
         analysis.push(Item::Event(event), &mut |_| {});
     }

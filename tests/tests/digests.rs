@@ -40,19 +40,20 @@ struct Read {
     seq: u32,
     ack: u32,
     tcp_flags: u8,
+    tunnelled: bool,
 }
 
 impl From<&Event> for Read {
     fn from(event: &Event) -> Read {
-        let Event { digest, flow, kind, seq, ack, tcp_flags, .. } = *event;
-        Read { digest, flow, kind, seq, ack, tcp_flags }
+        let Event { digest, flow, kind, seq, ack, tcp_flags, tunnelled, .. } = *event;
+        Read { digest, flow, kind, seq, ack, tcp_flags, tunnelled }
     }
 }
 
 impl From<&Frame> for Read {
     fn from(frame: &Frame) -> Read {
-        let Frame { digest, flow, kind, seq, ack, tcp_flags, .. } = *frame;
-        Read { digest, flow, kind: Some(kind), seq, ack, tcp_flags }
+        let Frame { digest, flow, kind, seq, ack, tcp_flags, tunnelled, .. } = *frame;
+        Read { digest, flow, kind: Some(kind), seq, ack, tcp_flags, tunnelled }
     }
 }
 
@@ -104,7 +105,12 @@ impl Score {
         // The bridge may have pulled more of it together.
         let whole = readable == bytes.len();
         for event in seen.nic.iter().filter(|_| whole) {
-            self.compare("NIC", frame, Read::from(event), Read::from(&parsed));
+            self.compare(
+                "NIC",
+                frame,
+                (Read::from(event), event.stamps),
+                (Read::from(&parsed), parsed.stamps),
+            );
         }
     }
 

@@ -25,7 +25,7 @@ use tracer::{
     recording::Header,
     report::Report,
 };
-use tracer_common::hop::Hop;
+use tracer_common::{event::ABI_VERSION, hop::Hop};
 
 const GOLDENS: [&str; 3] = ["echo-peer", "echo-guest", "download"];
 /// How often each is read in pieces.
@@ -51,6 +51,8 @@ fn recipes() -> impl Iterator<Item = Recipe> {
         bridge: true,
         vcpu: true,
         drops: 20,
+        tap_cuts: seed == 3,
+        duplicates: 5,
         lag_ns: 200_000,
     })
 }
@@ -132,7 +134,7 @@ fn a_recording_is_reported_alike_whatever_its_batches_are() {
 fn rows_that_are_taken_one_by_one_are_reported_as_those_of_a_file() {
     for recipe in recipes() {
         let (header, world) = (world_header(&recipe), recipe.build());
-        let mut analysis = Analysis::new(&header, Limits::default());
+        let mut analysis = Analysis::new(&header, ABI_VERSION, Limits::default());
         world.events.iter().for_each(|event| analysis.push(Item::Event(*event), &mut |_| {}));
         let taken = analysis.finish(false, &mut |_| {});
         assert_eq!(said(&taken), reported(recorded(&header, &world.events, || 1000)));
@@ -180,7 +182,7 @@ fn passages_come_in_the_same_order_however_rarely_they_are_asked_for() {
 #[test]
 fn one_stream_of_events_makes_one_sequence_of_passages() {
     let passages = |rest: usize| {
-        let options = Options { waits_for_vcpu: true, irqs: true, xdp: false };
+        let options = Options { waits_for_vcpu: true, irqs: true, xdp: false, segments_told: true };
         let machine = Machine::Kvm { vhost: true, queues: 2 };
         let mut correlator = correlator(2, machine, Limits::of_frames(500), options);
         let mut passages = Vec::new();

@@ -2,7 +2,6 @@
 //! frames and bytes at the NIC, against the devices' own counters. On this kernel; those that are ignored are for the
 //! VMs of `cargo xtask test networks`.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
-#![expect(clippy::print_stderr, reason = "the figures are for whoever reads the log")]
 
 use tests::{
     lab::{TestLab, root_or_skip},

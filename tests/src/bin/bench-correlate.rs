@@ -24,7 +24,7 @@ use tracer::{
     record::{Item, RecordReader, RecordWriter},
     recording::Header,
 };
-use tracer_common::hop::Hop;
+use tracer_common::{event::ABI_VERSION, hop::Hop};
 
 /// Measures one thing.
 #[derive(Parser)]
@@ -148,7 +148,7 @@ fn correlate(stream: Stream, events: u64, limits: Limits) -> Counts {
 }
 
 fn analyse(stream: Stream, events: u64, limits: Limits) -> Counts {
-    let mut analysis = Analysis::new(&recording_header(), limits);
+    let mut analysis = Analysis::new(&recording_header(), ABI_VERSION, limits);
     for event in stream.take(events as usize) {
         analysis.push(Item::Event(event), &mut |exchange| {
             black_box(exchange);

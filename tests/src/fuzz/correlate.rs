@@ -87,7 +87,7 @@ fn host_of(byte: u8) -> Correlator {
         (true, vhost) => Machine::Kvm { vhost, queues: 1 + usize::from(vhost) },
     };
     let limits = Limits { open: if bit(2) { 3 } else { 1000 }, ..Limits::default() };
-    let options = Options { waits_for_vcpu: bit(3), irqs: bit(4), xdp: bit(5) };
+    let options = Options { waits_for_vcpu: bit(3), irqs: bit(4), xdp: bit(5), segments_told: bit(6) };
     correlator(usize::from(bit(6)) + usize::from(bit(7)), machine, limits, options)
 }
 
@@ -114,6 +114,7 @@ fn event(
         len: u32::from(sign) * 61,
         seq: spread(seq),
         ack: spread(ack),
+        stamps: u32::from(head >> 4),
         tid: u32::from(tid & 31),
         cpu: cpu as u16 & 3,
         device: (device < 4).then_some(device as u8),
@@ -122,8 +123,13 @@ fn event(
         kind: Kind::from_code(kind % 11),
         tcp_flags: kind,
         overhead: sign,
+        gso_size: SIZES[usize::from(skb >> 4) % SIZES.len()],
+        tunnelled: digest & 16 != 0,
     }
 }
+
+/// Payload of a super-frame's segments.
+const SIZES: [u16; 5] = [0, 1, 61, 1448, u16::MAX];
 
 /// A byte as a step of time: forth by up to a minute, back a little, and to its ends.
 fn moved(now: u64, step: u8) -> u64 {
@@ -169,20 +175,25 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
 
 /// A world in the bytes of this target: its events' addresses and times, as far as they fit.
 fn told_small(seed: u64) -> Vec<u8> {
-    let machine =
-        if seed % 2 == 0 { Machine::Emulated } else { Machine::Kvm { vhost: seed % 4 == 1, queues: 1 } };
+    let machine = if seed.is_multiple_of(2) {
+        Machine::Emulated
+    } else {
+        Machine::Kvm { vhost: seed % 4 == 1, queues: 1 }
+    };
     let recipe = Recipe {
         seed,
         vms: 1 + (seed % 2) as usize,
         machine,
-        routed: seed % 3 == 0,
+        routed: seed.is_multiple_of(3),
         user: false,
         talks: 3,
         nat: false,
         xdp: None,
-        bridge: seed % 3 != 0,
+        bridge: !seed.is_multiple_of(3),
         vcpu: true,
         drops: 50,
+        tap_cuts: false,
+        duplicates: 0,
         lag_ns: 0,
     };
     let host = u8::from(machine.is_kvm()) | 0b0101_1000;
@@ -194,7 +205,7 @@ fn told_small(seed: u64) -> Vec<u8> {
         let time = 8 * (64 - (event.time_ns - before).leading_zeros().min(63)).saturating_sub(3) as u8;
         before = event.time_ns;
         let place = event.device.map_or(15, |device| device & 3) | ((event.cpu as u8 & 3) << 4);
-        let low = |number: u64| (number ^ (number >> 8) ^ (number >> 16)) as u8;
+        let low = |number: u64| (number ^ (number >> 8) ^ (number >> 16)) as u8 & 15;
         let kind = event.kind.map_or(0, |kind| kind as u8);
         let content = [low(event.skb), low(event.head), low(event.digest), event.flow as u8, kind];
         [

@@ -76,8 +76,8 @@ fn same_without_its_tag(bytes: &[u8], whole: &Frame) {
         return;
     }
     let named = |frame: &Frame| {
-        let Frame { digest, flow, kind, seq, ack, tcp_flags, .. } = *frame;
-        (digest, flow, kind, seq, ack, tcp_flags)
+        let Frame { digest, flow, kind, seq, ack, stamps, tunnelled, tcp_flags, .. } = *frame;
+        (digest, flow, kind, seq, ack, stamps, tunnelled, tcp_flags)
     };
     let tagged = Slice(&tagged(0x8100, 7, bytes)).parse(&KEY);
     assert_eq!(named(&tagged), named(whole), "with a tag");

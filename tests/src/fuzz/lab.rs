@@ -32,7 +32,7 @@ fn frame(kind: u8, length: u32, content: &[u8]) -> Vec<u8> {
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut random = Random::new(7);
     let noise: Vec<u8> = (0..100).map(|_| random.number() as u8).collect();
-    let run = frame(2, 14, b"ping\0-c\01\0here");
+    let run = frame(2, 14, b"ping\0-c\x001\0here");
     let streams = [
         run.clone(),
         [frame(16, 0, b""), frame(17, 5, b"hello"), frame(19, 1, &[0])].concat(),

@@ -127,6 +127,8 @@ fn small(seed: u64) -> Vec<u8> {
         bridge: true,
         vcpu: true,
         drops: 100,
+        tap_cuts: false,
+        duplicates: 0,
         lag_ns: 0,
     };
     let mut items: Vec<Item> = recipe.build().events.into_iter().map(Item::Event).collect();

@@ -69,7 +69,7 @@ impl Burst {
             (Hop::TapQueue, tap(0)),
             (Hop::TapRing, tap(0)),
         ] {
-            let event = self.frame(hop, device, 0, whole);
+            let event = Event { gso_size: SEGMENT as u16, ..self.frame(hop, device, 0, whole) };
             self.events.push(event);
         }
         for hop in [Hop::VmmRead, Hop::SkbFree] {
@@ -114,22 +114,10 @@ impl Burst {
     fn bare(&mut self, hop: Hop, device: u8, memory: u64) -> Event {
         self.now_ns += 300;
         Event {
-            time_ns: self.now_ns,
             skb: SKBS + 0x100 * memory,
-            head: 0,
-            digest: 0,
-            flow: 0,
-            len: 0,
-            seq: 0,
-            ack: 0,
             tid: if hop == Hop::VmmRead { worker(0, 0) } else { 0 },
-            cpu: 0,
             device: Some(device),
-            hop,
-            hook: Hook::NetifReceiveSkb,
-            kind: None,
-            tcp_flags: 0,
-            overhead: 0,
+            ..Event::at(self.now_ns, hop, Hook::NetifReceiveSkb)
         }
     }
 }

@@ -34,7 +34,7 @@ pub const VMS: usize = 2;
 /// What runs the guests.
 pub const MACHINE: Machine = Machine::Kvm { vhost: true, queues: 2 };
 /// What a correlator of this stream must know.
-pub const OPTIONS: Options = Options { waits_for_vcpu: true, irqs: true, xdp: false };
+pub const OPTIONS: Options = Options { waits_for_vcpu: true, irqs: true, xdp: false, segments_told: true };
 
 /// The events, without end.
 pub struct Stream {
@@ -134,6 +134,8 @@ fn events(seed: u64) -> Vec<Event> {
         bridge: true,
         vcpu: true,
         drops: 3,
+        tap_cuts: false,
+        duplicates: 2,
         lag_ns: 0,
     };
     let mut random = Random::new(seed ^ 0x6120);

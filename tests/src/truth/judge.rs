@@ -113,10 +113,11 @@ impl Measured {
         if self.left_out as f64 > (plain + delayed) as f64 * ELSEWHERE_SHARE {
             faults.push(format!("{} exchanges took far longer than others", self.left_out));
         }
-        if !(self.injected_ns >= self.delay.as_nanos() as f64 / 2.0) {
+        if self.injected_ns.is_nan() || self.injected_ns < self.delay.as_nanos() as f64 / 2.0 {
             faults.push(format!("the delay was no more than {}", us(self.injected_ns)));
         }
-        if !(self.asserted().se_ns * NOISE <= self.injected_ns) {
+        let noise_ns = self.asserted().se_ns * NOISE;
+        if noise_ns.is_nan() || noise_ns > self.injected_ns {
             faults.push(format!(
                 "the noise hides the delay: a standard error of {}",
                 us(self.asserted().se_ns)
@@ -125,7 +126,7 @@ impl Measured {
         let close = self.close_ns();
         let mut check = |what: &str, growth: Growth, expected_ns: f64, bound_ns: f64| {
             let off = (growth.mean_ns - expected_ns).abs();
-            if !(off <= self.bound(bound_ns, growth)) {
+            if off.is_nan() || off > self.bound(bound_ns, growth) {
                 faults.push(format!(
                     "{what} grew by {}, {} was expected",
                     us(growth.mean_ns),

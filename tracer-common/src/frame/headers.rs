@@ -51,7 +51,7 @@ pub struct Frame {
     pub flow: u64,
     /// What it is.
     pub kind: Kind,
-    /// Ethertype behind the VLAN tags.
+    /// Ethertype behind the VLAN tags; 0 where a length is in its place (IEEE 802.3).
     pub ethertype: u16,
     /// IP version, 0 for none.
     pub version: u8,

@@ -18,12 +18,16 @@ const STABLE_TCP_FLAGS: u32 = 0x07;
 /// NOP, NOP, timestamp option of 10 bytes: how all common stacks lay it out (RFC 7323, appendix A).
 const TIMESTAMP_OPTION: u32 = 0x0101_080a;
 
+/// Below it the field is a length (IEEE 802.3), and the kernel keeps a type of its own in its place (`eth_type_trans`).
+const FIRST_ETHERTYPE: u16 = 0x0600;
+
 /// Reads the frame whose layer 3 starts at `place`; the outermost has `len` bytes from its Ethernet header on.
 #[inline(always)]
 pub(super) fn read(bytes: &impl Bytes, place: &Place, len: u32, key: &[u64; 2]) -> Frame {
-    let mut reader =
-        Reader { bytes, offset: place.offset, len, key, frame: blank(place.ethertype, place.tunnelled) };
-    match place.ethertype {
+    let ethertype = if place.ethertype < FIRST_ETHERTYPE { 0 } else { place.ethertype };
+    let frame = blank(ethertype, place.tunnelled);
+    let mut reader = Reader { bytes, offset: place.offset, len, key, frame };
+    match ethertype {
         ETHERTYPE_IPV4 => reader.ipv4(&place.window),
         ETHERTYPE_IPV6 => reader.ipv6(&place.window),
         ETHERTYPE_ARP => reader.arp(&place.window),

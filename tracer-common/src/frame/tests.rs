@@ -348,3 +348,15 @@ fn the_length_of_an_unknown_frame_is_its_own_in_a_tunnel_too() {
         parse_of(&wrapped(&unknown, vxlan.1, &vxlan.2, true, false)).digest
     );
 }
+
+#[test]
+fn a_frame_with_a_length_for_a_type_has_one_name_whatever_the_kernel_calls_its_type() {
+    let spanning_tree = frame(38, &[&[0x42, 0x42, 3][..], &[0; 35]].concat());
+    let other = frame(38, &[&[0x42, 0x42, 3][..], &[1; 35]].concat());
+    // ETH_P_802_3 and ETH_P_802_2.
+    for kept in [1, 4] {
+        let kernel = parse(&Slice(&spanning_tree), kept, spanning_tree.len() as u32, &KEY);
+        assert_eq!(kernel, parse_of(&spanning_tree));
+    }
+    assert_ne!(parse_of(&spanning_tree).digest, parse_of(&other).digest);
+}
