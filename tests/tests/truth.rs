@@ -1,5 +1,4 @@
 //! Known delays: a layer that is delayed grows by that, and no other does.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     path::Path,

@@ -1,7 +1,7 @@
 //! The correlator against synthetic worlds whose truth is known (`tests::world`).
 #![expect(clippy::print_stderr, reason = "tests print their figures")]
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use proptest::{collection::vec, prelude::*};
 use tests::{
@@ -9,10 +9,11 @@ use tests::{
     world::{
         Machine, Recipe, Xdp,
         check::{Score, check, correlate},
-        correlator,
+        correlator, coverage,
     },
 };
 use tracer::correlate::{Limits, Options, exchange::Exchanger};
+use tracer_common::hop::Hop;
 
 /// Worlds of a run.
 const WORLDS: u64 = 60;
@@ -80,10 +81,10 @@ fn numbered(seed: u64) -> Recipe {
     }
 }
 
-fn score(percent: u64) -> Score {
+fn score(worlds: u64, percent: u64) -> Score {
     let started = Instant::now();
     let mut score = Score::default();
-    for seed in 0..WORLDS {
+    for seed in 0..worlds {
         let mut world = numbered(seed).build();
         world.remove(percent);
         let one = check(&world);
@@ -92,14 +93,14 @@ fn score(percent: u64) -> Score {
         }
         score += one;
     }
-    let per_second = WORLDS as f64 / started.elapsed().as_secs_f64();
-    eprintln!("{WORLDS} worlds, {percent} % of events removed, {per_second:.0} a second: {score}");
+    let per_second = worlds as f64 / started.elapsed().as_secs_f64();
+    eprintln!("{worlds} worlds, {percent} % of events removed, {per_second:.0} a second: {score}");
     score
 }
 
 #[test]
 fn whole_worlds_are_told_without_error() {
-    let score = score(0);
+    let score = score(WORLDS, 0);
     score.missed.iter().take(5).for_each(|missed| eprintln!("missed {missed}"));
     assert_eq!((score.wrong.len(), score.pairs_wrong.len(), score.doubted), (0, 0, 0));
     assert!(score.found as f64 >= 0.999 * score.expected as f64, "{score}");
@@ -109,9 +110,46 @@ fn whole_worlds_are_told_without_error() {
 #[test]
 fn events_that_were_lost_make_no_passage_of_two_frames() {
     for percent in [1, 10, 30] {
-        let score = score(percent);
+        let score = score(WORLDS, percent);
         assert_eq!((score.wrong.len(), score.pairs_wrong.len()), (0, 0));
     }
+}
+
+/// Of each hop the share of events that was left and the coverage that is told agree within a point.
+fn assert_coverage(worlds: u64, percent: u64) {
+    let mut counts = BTreeMap::new();
+    // Native XDP shows each entry twice, so that one of them may go.
+    let recipes = (0..worlds).map(numbered).filter(|recipe| recipe.xdp.is_none());
+    for mut world in recipes.map(Recipe::build) {
+        world.remove(percent);
+        coverage::add(&world, &correlate(&world).0, &mut counts);
+    }
+    for (hop, counts) in &counts {
+        let (truth, told) = counts.shares();
+        let name = Hop::from_code(*hop).map_or("?", Hop::name);
+        eprintln!("{name}: {:.2} % of {} left, {:.2} % told", 100.0 * truth, counts.all, 100.0 * told);
+        assert!(counts.all > 1000 && (truth - told).abs() <= 0.01, "{name}: {counts:?}");
+    }
+}
+
+#[test]
+fn coverage_is_the_share_of_events_that_was_left() {
+    for percent in [0, 10] {
+        assert_coverage(90, percent);
+    }
+}
+
+/// The whole run of `cargo xtask bench worlds`; the tests above do a part of it.
+#[test]
+#[ignore = "takes minutes"]
+fn ten_thousand_worlds_are_told_without_error() {
+    let score = score(10_000, 0);
+    assert_eq!((score.wrong.len(), score.pairs_wrong.len(), score.doubted), (0, 0, 0));
+    assert!(score.found as f64 >= 0.999 * score.expected as f64, "{score}");
+    assert!(score.pairs_found as f64 >= 0.999 * score.pairs_expected as f64, "{score}");
+    let lossy = self::score(10_000, 10);
+    assert_eq!((lossy.wrong.len(), lossy.pairs_wrong.len()), (0, 0));
+    assert_coverage(3_000, 10);
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tracer_common::hop::{Hook, Hop};
 
 use crate::{
-    correlate::{Branch, End, Passage, Rule, Side, Stamp},
+    correlate::{Branch, End, Passage, Rule, Side, Stamp, origin::Origins},
     per_hop::PerHop,
     report::Passages,
 };
@@ -20,6 +20,9 @@ const BETWEEN: &[Hop] =
 /// Hops at the guest that a frame goes to.
 const IN_OF_GUEST: &[Hop] =
     &[Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd, Hop::VmmIrq, Hop::VcpuEnter];
+
+/// Flows whose frames were first seen at a queue that are remembered.
+const MAX_FLOWS: usize = 1 << 16;
 
 /// Hops that end a way: behind the driver nothing keeps a frame from them.
 const ENDS: &[Hop] = &[Hop::NicDone, Hop::VmmRead, Hop::VmmReadEnd];
@@ -47,6 +50,9 @@ pub struct LossBook {
     /// Counts of passages.
     pub passages: Passages,
     taps: BTreeMap<u8, TapFacts>,
+    origins: Origins,
+    /// Passages that were first seen at a queue, by flow and where they went.
+    unentered: BTreeMap<(u64, Side), u64>,
 }
 
 /// What is known of a frame whose end was not seen. None of these says that it was lost.
@@ -116,6 +122,7 @@ impl LossBook {
     pub fn passage(&mut self, passage: &Passage) {
         self.count(passage);
         self.joined(passage);
+        self.learn(passage);
         self.coverage(passage);
         self.untold(passage);
         if let End::Dropped { reason, device } = passage.end {
@@ -184,16 +191,36 @@ impl LossBook {
         self.passages.unannounced += u64::from(unannounced);
     }
 
+    /// What a passage says of where flows come from: its own, and its answers' from where it went.
+    fn learn(&mut self, passage: &Passage) {
+        self.origins.note(passage.flow, passage.from);
+        self.origins.note(passage.flow_to ^ 1, passage.to);
+        let unentered = passage.from == Side::Host && passage.branch.is_none();
+        let key = (passage.flow, passage.to);
+        if unentered && (self.unentered.len() < MAX_FLOWS || self.unentered.contains_key(&key)) {
+            *self.unentered.entry(key).or_default() += 1;
+        }
+    }
+
+    /// To be called when all passages have been entered: of those that were first seen at a queue, as the host's own are,
+    /// some belong to flows that others show to come from a guest or the wire. These were missed where they entered.
+    pub fn settle(&mut self) {
+        for ((flow, to), count) in std::mem::take(&mut self.unentered) {
+            let Some(from) = self.origins.of(flow) else { continue };
+            let before_queue = |hop: &&Hop| hop.stage() < Hop::NicQueue.stage();
+            for &hop in way(from, to).iter().filter(before_queue) {
+                if self.serves_between(from, to, hop) {
+                    self.expected[hop as usize] += count;
+                }
+            }
+        }
+    }
+
     /// A hop is expected where the passage was seen at it or beyond it, and, at the ends of the way, where the
     /// passage is over.
     fn coverage(&mut self, passage: &Passage) {
-        let way = match (passage.from, passage.to) {
-            (Side::Guest(_), Side::Guest(_)) => BETWEEN,
-            (Side::Guest(_), Side::Wire(_)) => OUTWARD,
-            (Side::Wire(_), Side::Guest(_)) => INWARD,
-            _ => return,
-        };
-        if passage.branch == Some(Branch::Copy) {
+        let way = way(passage.from, passage.to);
+        if passage.branch == Some(Branch::Copy) || way.is_empty() {
             return;
         }
         let own = passage.shared_stage()..;
@@ -206,9 +233,23 @@ impl LossBook {
             }
         }
         self.merged(passage);
+        self.cut(passage, way);
         if self.serves(passage, Hop::VcpuEnter) && passage.time_at(Hop::VmmIrq).is_some() {
             self.expected[Hop::VcpuEnter as usize] += 1;
             self.found[Hop::VcpuEnter as usize] += u64::from(passage.time_at(Hop::VcpuEnter).is_some());
+        }
+    }
+
+    /// Segments that were not seen were handed on nevertheless.
+    fn cut(&mut self, passage: &Passage, way: &[Hop]) {
+        if passage.end != End::Cut {
+            return;
+        }
+        let unseen = passage.wire_frames().saturating_sub(u64::from(passage.segments));
+        for &hop in way.iter().filter(|hop| hop.stage() >= Hop::NicXmit.stage()) {
+            if self.serves(passage, hop) {
+                self.expected[hop as usize] += unseen;
+            }
         }
     }
 
@@ -222,13 +263,17 @@ impl LossBook {
 
     /// Whether a hop has a hook for the frames of the passage's guest: of two guests, of the one that the hop is with.
     fn serves(&self, passage: &Passage, hop: Hop) -> bool {
+        self.serves_between(passage.from, passage.to, hop)
+    }
+
+    fn serves_between(&self, from: Side, to: Side, hop: Hop) -> bool {
         let tap = |side: Side| match side {
             Side::Guest(slot) => self.taps.get(&slot),
             Side::Wire(_) | Side::Host => None,
         };
         let tap = match IN_OF_GUEST.contains(&hop) {
-            true => tap(passage.to),
-            false => tap(passage.from).or_else(|| tap(passage.to)),
+            true => tap(to),
+            false => tap(from).or_else(|| tap(to)),
         };
         tap.is_some_and(|tap| tap.served[hop as usize])
     }
@@ -244,6 +289,16 @@ impl LossBook {
             (Some(Between::Switch), _) | (_, Some(Between::Switch)) => SWITCHED,
             (None, None) => &[],
         }
+    }
+}
+
+/// Hops of a way, in order; none where it does not lead from or to a guest and the wire.
+fn way(from: Side, to: Side) -> &'static [Hop] {
+    match (from, to) {
+        (Side::Guest(_), Side::Guest(_)) => BETWEEN,
+        (Side::Guest(_), Side::Wire(_)) => OUTWARD,
+        (Side::Wire(_), Side::Guest(_)) => INWARD,
+        _ => &[],
     }
 }
 

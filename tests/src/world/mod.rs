@@ -7,6 +7,7 @@
 
 mod build;
 pub mod check;
+pub mod coverage;
 mod kvm;
 mod random;
 mod talk;

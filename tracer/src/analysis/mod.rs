@@ -123,6 +123,7 @@ impl Analysis {
         correlator.finish();
         books.collect(correlator, visit);
         books.exchanger.finish();
+        books.loss.settle();
         let mut report = rows::lay_out(header, books, correlator, complete);
         let found = warnings::of(&report);
         report.warnings = found.iter().map(WarningRow::from).collect();

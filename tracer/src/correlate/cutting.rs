@@ -124,8 +124,8 @@ impl Correlator {
 
     fn close_cut(&mut self, slot: usize, number: u64) {
         let Some(open) = self.open.get_mut(slot).filter(|open| open.number == number) else { return };
-        if open.cut.is_some_and(|cut| cut.segments > 0) {
-            open.ended = Some(End::Cut);
+        if let Some(cut) = open.cut.filter(|cut| cut.segments > 0) {
+            (open.ended, open.passage.segments) = (Some(End::Cut), cut.segments);
         }
         let flow = open.passage.flow_to;
         let known = self.cutting.by_flow.get_mut(&flow);

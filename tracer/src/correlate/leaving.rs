@@ -15,7 +15,8 @@ impl Correlator {
     pub(super) fn transmitted(&mut self, event: &Event) {
         let Some(slot) = self.open.by_skb(event.skb) else { return };
         let Some(open) = self.open.get_mut(slot) else { return };
-        if open.passage.last_hop() != Hop::NicXmit {
+        // Its handing to the driver may have been missed.
+        if !matches!(open.passage.last_hop(), Hop::NicXmit | Hop::NicQueue) {
             return;
         }
         open.passage.add(&Event { hop: Hop::NicDone, ..*event }, Rule::Pointer);
@@ -53,6 +54,9 @@ impl Correlator {
             }
             _ if can_be_cut(&open.passage, self.options.segments_told) => {
                 self.cut(slot, if open.branches > 0 { End::Branched } else { End::Consumed });
+            }
+            Hop::NicQueue if open.branches == 0 && self.options.segments_told => {
+                self.transmitted_by_free(event)
             }
             _ if open.branches > 0 => self.close(slot, End::Branched),
             _ => self.vacate(slot, End::Consumed),

@@ -30,7 +30,7 @@ mod kicks;
 mod leaving;
 mod open;
 mod order;
-mod origin;
+pub(crate) mod origin;
 mod passage;
 mod release;
 mod sights;

@@ -10,8 +10,8 @@ use super::passage::{Passage, Side};
 const MAX_FLOWS: usize = 1 << 16;
 
 /// Where the frames of flows entered the host; none for a flow that entered at several places.
-#[derive(Debug, Default)]
-pub(super) struct Origins {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origins {
     by_flow: FxHashMap<u64, Option<Side>>,
 }
 
@@ -21,8 +21,8 @@ impl Origins {
         if passage.from != Side::Host {
             return self.note(passage.flow, passage.from);
         }
-        if let Some(Some(side)) = self.by_flow.get(&passage.flow) {
-            (passage.from, passage.inferred) = (*side, true);
+        if let Some(side) = self.of(passage.flow) {
+            (passage.from, passage.inferred) = (side, true);
         }
     }
 
@@ -33,8 +33,14 @@ impl Origins {
         }
     }
 
-    fn note(&mut self, flow: u64, side: Side) {
-        if flow == 0 {
+    /// Where a flow comes from, if that is known.
+    pub(crate) fn of(&self, flow: u64) -> Option<Side> {
+        self.by_flow.get(&flow).copied().flatten()
+    }
+
+    /// Says that frames of a flow come from a side.
+    pub(crate) fn note(&mut self, flow: u64, side: Side) {
+        if flow == 0 || side == Side::Host {
             return;
         }
         if self.by_flow.len() >= MAX_FLOWS {

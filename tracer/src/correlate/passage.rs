@@ -147,6 +147,8 @@ pub struct Passage {
     pub ambiguous: bool,
     /// Of a super-frame the payload of one segment on the wire, bytes; 0: it is none, or that was not read.
     pub gso_size: u16,
+    /// Segments of it that were seen, if the kernel cut it.
+    pub segments: u32,
     /// Whether it came or went in a tunnel.
     pub tunnelled: bool,
     /// What it branched off another passage as; its first `shared` stamps are that one's too.
@@ -195,6 +197,7 @@ impl Passage {
             len: event.len,
             ambiguous: false,
             gso_size: event.gso_size,
+            segments: 0,
             tunnelled: event.tunnelled,
             branch: None,
             shared: 0,
