@@ -4,12 +4,15 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use tests::lab::{TestLab, root_or_skip};
+use tests::{
+    lab::{TestLab, root_or_skip},
+    vmhop::binary,
+};
 
 const GUEST: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
 const PEER: [&str; 2] = ["192.0.2.3", "2001:db8::3"];
@@ -33,6 +36,28 @@ fn guest_and_peer_answer_each_other() {
     }
     let done = lab.exec("peer", &["busybox", "wget", "-q", "-O", "-", "http://[2001:db8::2]/hello"]).unwrap();
     assert_eq!(done.text(), "hello from the vmhop lab\n");
+    datagrams_come_back_after_the_time_that_was_told(&lab);
+}
+
+fn datagrams_come_back_after_the_time_that_was_told(lab: &TestLab) {
+    let ask = ["vmhop", "lab", "ask", PEER[0], "--count", "3", "--interval", "10ms"];
+    let unheard = lab.exec("guest", &ask).unwrap();
+    assert_eq!((unheard.code, unheard.text().matches("no answer").count()), (Some(1), 3), "{unheard:?}");
+    let binary = binary().to_str().unwrap();
+    let words = ["exec", "peer", "--", binary, "lab", "respond", "--delay", "20ms"];
+    let mut respond = lab.command(&words).unwrap().spawn().unwrap();
+    let mut said = BufReader::new(respond.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    let heard = lab.exec("guest", &ask).unwrap();
+    let text = heard.text();
+    let times = text.lines().filter_map(|line| line.split_once("time=")?.1.strip_suffix(" ms")?.parse().ok());
+    let times: Vec<f64> = times.collect();
+    assert_eq!((heard.code, times.len()), (Some(0), 3), "{heard:?}");
+    assert!(times.iter().all(|ms| *ms >= 20.0), "{text}");
+    assert!(Command::new("kill").args(["-INT", &respond.id().to_string()]).status().unwrap().success());
+    let mut end = String::new();
+    said.read_to_string(&mut end).unwrap();
+    assert!(respond.wait().unwrap().success() && end.starts_with("held 3, min/mean/max 20."), "{end}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Cpus {
     }
 }
 
-/// Priorities under SCHED_FIFO: a higher one gets the processor at once, and keeps it.
+/// Priorities under SCHED_RR: a higher one gets the processor at once, and keeps it; those of the same take turns.
 pub(crate) const MACHINE: u8 = 1;
 pub(crate) const ASKER: u8 = 2;
 pub(crate) const HOG: u8 = 3;
@@ -36,7 +36,7 @@ pub(crate) fn place(tid: i32, cpu: usize, priority: u8) {
     let mut cpus = CpuSet::new();
     cpus.set(cpu).unwrap();
     sched_setaffinity(Pid::from_raw(tid), &cpus).unwrap();
-    run(&format!("chrt --reset-on-fork --fifo --pid {priority} {tid}"));
+    run(&format!("chrt --reset-on-fork --rr --pid {priority} {tid}"));
 }
 
 /// Does some work in a thread that is placed.
