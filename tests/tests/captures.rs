@@ -163,7 +163,7 @@ fn layer4_agrees(frame: &Frame, transport: &TransportHeader, what: &str) {
         }
         TransportHeader::Udp(udp) => {
             assert_eq!((frame.src_port, frame.dst_port), (udp.source_port, udp.destination_port), "{what}");
-            (Kind::Udp, 0, 0)
+            (Kind::Udp, frame.seq, frame.ack)
         }
         TransportHeader::Icmpv4(icmp) => match &icmp.icmp_type {
             Icmpv4Type::EchoRequest(header) => echo(Kind::EchoRequest, header),

@@ -80,7 +80,9 @@ fn same_without_its_tag(bytes: &[u8], whole: &Frame) {
         (digest, flow, kind, seq, ack, stamps, tunnelled, tcp_flags)
     };
     let tagged = Slice(&tagged(0x8100, 7, bytes)).parse(&KEY);
-    assert_eq!(named(&tagged), named(whole), "with a tag");
+    if !frames::is_wrapped_still(whole) && !frames::is_wrapped_still(&tagged) {
+        assert_eq!(named(&tagged), named(whole), "with a tag");
+    }
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
