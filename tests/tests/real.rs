@@ -36,10 +36,11 @@ const OFFLOADS: &[Scene] = &[
     Scene { name: "tcp in, merged by GRO", ..RECEIVE }
         .after(&[("host", "ethtool -K nic0 gro on")])
         .without(ETHERNET_HEADER),
-    Scene { name: "tcp in, segmented for the tap", ..RECEIVE }
-        .after(&[("host", "ethtool -K tap0 tso off"), ("peer", "ethtool -K eth0 tso on gso on")])
-        .without(ETHERNET_HEADER),
 ];
+
+/// Whether a veth counts a frame's Ethernet header depends on whether it polls, which GRO switches.
+const SEGMENTED_FOR_THE_TAP: &[Scene] = &[Scene { name: "tcp in, segmented for the tap", ..RECEIVE }
+    .after(&[("host", "ethtool -K tap0 tso off"), ("peer", "ethtool -K eth0 tso on gso on")])];
 
 #[test]
 fn tcp_through_segmentation_and_merging() {
@@ -47,6 +48,14 @@ fn tcp_through_segmentation_and_merging() {
         return;
     }
     Stage::new(&["--with", "iperf3"]).play(OFFLOADS);
+}
+
+#[test]
+fn tcp_segmented_for_a_tap_whose_guest_takes_no_super_frames() {
+    if !root_or_skip("TCP segmented for the tap") {
+        return;
+    }
+    Stage::new(&["--with", "iperf3"]).play(SEGMENTED_FOR_THE_TAP);
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use tracer_common::hop::{Hook, Hop};
 
 use crate::{
-    correlate::{Branch, End, Passage, Rule, Side, Stamp, origin::Origins},
+    correlate::{
+        Branch, End, Passage, Rule, Side, Stamp,
+        origin::{Origins, is_talk},
+    },
     per_hop::PerHop,
     report::Passages,
 };
@@ -195,7 +198,7 @@ impl LossBook {
     fn learn(&mut self, passage: &Passage) {
         self.origins.note(passage.flow, passage.from);
         self.origins.note(passage.flow_to ^ 1, passage.to);
-        let unentered = passage.from == Side::Host && passage.branch.is_none();
+        let unentered = passage.from == Side::Host && passage.branch.is_none() && is_talk(passage);
         let key = (passage.flow, passage.to);
         if unentered && (self.unentered.len() < MAX_FLOWS || self.unentered.contains_key(&key)) {
             *self.unentered.entry(key).or_default() += 1;

@@ -3,11 +3,18 @@
 //! counting what was missed: where such a frame spent its time before is not known.
 
 use rustc_hash::FxHashMap;
+use tracer_common::frame::Kind;
 
 use super::passage::{Passage, Side};
 
 /// Flows that are remembered; beyond, all are forgotten, and only the counts of what was missed suffer.
 const MAX_FLOWS: usize = 1 << 16;
+
+/// Whether a frame is of a conversation. Others are flooded, and a copy whose headers a tunnel has changed has a buffer of
+/// its own (`skb_cow_head`), so that nothing shows that it entered.
+pub(crate) fn is_talk(passage: &Passage) -> bool {
+    matches!(passage.kind, Some(Kind::Tcp | Kind::Udp | Kind::EchoRequest | Kind::EchoReply))
+}
 
 /// Where the frames of flows entered the host; none for a flow that entered at several places.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +28,7 @@ impl Origins {
         if passage.from != Side::Host {
             return self.note(passage.flow, passage.from);
         }
-        if let Some(side) = self.of(passage.flow) {
+        if let Some(side) = self.of(passage.flow).filter(|_| is_talk(passage)) {
             (passage.from, passage.inferred) = (side, true);
         }
     }
