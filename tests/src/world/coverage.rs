@@ -1,5 +1,5 @@
 //! The coverage that the book of losses says, against the truth: of the events that frames on whole ways had at a hop,
-//! how many were left.
+//! how many were left. Of what is no conversation nothing tells that it entered.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use tracer::{
     loss::{LossBook, TapFacts},
     per_hop::PerHop,
 };
-use tracer_common::hop::Hop;
+use tracer_common::{frame::Kind, hop::Hop};
 
-use super::{Place, World, tap};
+use super::{Journey, Place, World, tap};
 
 /// Hops whose coverage is compared: those that every frame of a way must pass.
 const HOPS: &[Hop] = &[
@@ -53,7 +53,8 @@ pub fn add(world: &World, passages: &[Passage], counts: &mut BTreeMap<u8, Counts
     HOPS.iter().for_each(|hop| served[*hop as usize] = true);
     let facts = |vm: usize| (tap(vm), TapFacts { behind: None, served: served.clone() });
     let mut book = LossBook::new((0..2).map(facts).collect());
-    passages.iter().for_each(|passage| book.passage(passage));
+    let talk = |passage: &&Passage| passage.kind != Some(Kind::Arp);
+    passages.iter().filter(talk).for_each(|passage| book.passage(passage));
     book.settle();
     for &hop in HOPS {
         let counts = counts.entry(hop as u8).or_default();
@@ -70,7 +71,8 @@ pub fn add(world: &World, passages: &[Passage], counts: &mut BTreeMap<u8, Counts
 /// What frames between guests and the wire, or two guests, passed when.
 fn passed(world: &World) -> Vec<(Hop, u64)> {
     let mut passed = Vec::new();
-    for journey in world.journeys.iter().filter(|journey| !journey.flooded && is_whole(journey.way)) {
+    let told = |journey: &&Journey| journey.content.kind != Kind::Arp && !journey.flooded;
+    for journey in world.journeys.iter().filter(told).filter(|journey| is_whole(journey.way)) {
         let mut times = journey.expected.clone();
         times.sort_unstable();
         times.dedup();
