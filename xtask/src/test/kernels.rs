@@ -55,7 +55,7 @@ impl Series {
 const CHECKS: &[Check] = &[
     (Series::Every, "doctor", "limited vmhop doctor --json"),
     (Series::Every, "self-test", "vm_test kvm every_hook_fires"),
-    (Series::Every, "frames", "vm_test digests the_kernel_reads"),
+    (Series::Main, "frames", "vm_test digests the_kernel_reads"),
     (Series::Every, "programs", "vm_test kvm every_hop_is_served"),
     (Series::Guests, "vhost and bridge", "vm_test kvm a_guest_behind_vhost_and_a_bridge"),
     (Series::Newest, "vhost and bridge", "vm_test kvm a_guest_behind_vhost_and_a_bridge"),
