@@ -243,13 +243,14 @@ impl LossBook {
         }
     }
 
-    /// Segments that were not seen were handed on nevertheless.
+    /// Segments that were not seen were handed on nevertheless. What they passed behind is not known: it was seen or not, and
+    /// could not be joined.
     fn cut(&mut self, passage: &Passage, way: &[Hop]) {
         if passage.end != End::Cut {
             return;
         }
         let unseen = passage.wire_frames().saturating_sub(u64::from(passage.segments));
-        for &hop in way.iter().filter(|hop| hop.stage() >= Hop::NicXmit.stage()) {
+        for &hop in way.iter().filter(|hop| hop.stage() == Hop::NicXmit.stage()) {
             if self.serves(passage, hop) {
                 self.expected[hop as usize] += unseen;
             }
