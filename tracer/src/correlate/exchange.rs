@@ -32,14 +32,14 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 use tracer_common::{frame::Kind, hop::Hop};
 
-use crate::correlate::{Branch, End, Passage, Rule, Side, Stamp};
+use crate::correlate::{
+    Branch, End, Limits, Passage, Rule, Side, Stamp,
+    questions::{PATIENCE_NS, Question, Questions, is_doubted},
+    recent::Recent,
+};
 
-/// Questions that one flow may have outstanding; older ones count as unanswered.
-const MAX_OUTSTANDING: usize = 1024;
-/// Event time after which a question counts as unanswered, ns.
-const PATIENCE_NS: u64 = 30_000_000_000;
-/// Flows with outstanding questions; beyond, all are given up.
-const MAX_FLOWS: usize = 1 << 16;
+/// How long what a TCP flow has sent means something, ns of event time: nobody sends bytes again later (RFC 6298, 2.5).
+const SENT_WITHIN_NS: u64 = 120_000_000_000;
 
 /// What kind of exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,8 +90,8 @@ impl Initiator {
         }
     }
 
-    fn of(question: &Passage, answer: &Passage) -> Option<Initiator> {
-        match (question.from, answer.from) {
+    fn of(question: Side, answer: Side) -> Option<Initiator> {
+        match (question, answer) {
             (Side::Guest(asked), Side::Guest(answered)) if asked != answered => Some(Initiator::GuestToGuest),
             (Side::Guest(_), Side::Wire(_)) => Some(Initiator::Guest),
             (Side::Wire(_), Side::Guest(_)) => Some(Initiator::Peer),
@@ -136,15 +136,6 @@ pub struct Tally {
     pub overtaken: u64,
 }
 
-struct Question {
-    passage: Passage,
-    /// TCP: sequence number behind its last byte.
-    end: u32,
-    ambiguous: bool,
-    /// TCP: some of its bytes were sent more than once, and the sendings have timestamps.
-    contested: bool,
-}
-
 /// The guests at the ends of a way, in either direction: by VM, or by the slot of a tap whose VM is not known.
 type Guests = (u16, u16);
 
@@ -155,37 +146,51 @@ const NO_GUEST: u16 = u16::MAX;
 type Key = (ExchangeKind, Guests, u64);
 
 /// Pairs passages, which must come in the order of their beginnings.
-#[derive(Default)]
 pub struct Exchanger {
     /// Slot of a tap → VM.
     vm_of_tap: FxHashMap<u8, usize>,
-    outstanding: FxHashMap<Key, VecDeque<Question>>,
+    outstanding: Questions<Key>,
     /// Highest sequence number behind a byte sent, by TCP flow.
-    sent: FxHashMap<Key, u32>,
+    sent: Recent<Key, u32>,
     /// By UDP flow, of either direction: the direction that asks, and when it last did, ns.
-    askers: FxHashMap<Key, (u64, u64)>,
+    askers: Recent<Key, (u64, u64)>,
+    now_ns: u64,
     ready: VecDeque<Exchange>,
     /// Counts by kind and the side that asked.
     pub tallies: FxHashMap<(ExchangeKind, Side), Tally>,
 }
 
+impl Default for Exchanger {
+    fn default() -> Exchanger {
+        Exchanger::new(Limits::default(), FxHashMap::default())
+    }
+}
+
 impl Exchanger {
     /// An exchanger for a host on which these taps (by slot) are of these VMs.
-    pub fn new(vm_of_tap: FxHashMap<u8, usize>) -> Exchanger {
-        Exchanger { vm_of_tap, ..Exchanger::default() }
+    pub fn new(limits: Limits, vm_of_tap: FxHashMap<u8, usize>) -> Exchanger {
+        Exchanger {
+            vm_of_tap,
+            outstanding: Questions::new(limits.open),
+            sent: Recent::new(limits.open, SENT_WITHIN_NS),
+            askers: Recent::new(limits.open, PATIENCE_NS),
+            now_ns: 0,
+            ready: VecDeque::new(),
+            tallies: FxHashMap::default(),
+        }
     }
 
     /// Takes the next passage.
     pub fn push(&mut self, passage: &Passage) {
-        let whole = !matches!(passage.end, End::Branched | End::Cut | End::Evicted);
+        let whole = !matches!(passage.end, End::Branched | End::Cut);
         let useful = passage.branch != Some(Branch::Copy) && whole;
         if useful && is_lost(passage) {
             return self.lost(passage);
         }
         let Some(kind) = passage.kind.filter(|_| useful) else { return };
-        self.expire(passage);
+        self.expire(passage.start_ns());
         match kind {
-            Kind::EchoRequest => self.ask(ExchangeKind::Echo, passage, 0, false),
+            Kind::EchoRequest => self.echo_request(passage),
             Kind::EchoReply => self.echo_reply(passage),
             Kind::Tcp => self.tcp(passage),
             Kind::Udp => self.udp(passage),
@@ -219,61 +224,47 @@ impl Exchanger {
         self.ready.pop_front()
     }
 
+    /// What was given up for want of room: questions, and flows of which too little is known since.
+    pub fn evicted(&self) -> (u64, u64) {
+        (self.outstanding.evicted, self.sent.evicted + self.askers.evicted)
+    }
+
     /// Counts what is still outstanding as unanswered.
     pub fn finish(&mut self) {
-        for ((kind, ..), questions) in std::mem::take(&mut self.outstanding) {
-            for question in questions {
-                self.tally(kind, &question.passage).unanswered += 1;
-            }
+        for (key, question) in self.outstanding.take_all() {
+            unanswered(&mut self.tallies, key, question.from);
         }
     }
 
-    fn tally(&mut self, kind: ExchangeKind, question: &Passage) -> &mut Tally {
-        self.tallies.entry((kind, question.from)).or_default()
+    fn tally(&mut self, kind: ExchangeKind, from: Side) -> &mut Tally {
+        self.tallies.entry((kind, from)).or_default()
     }
 
     /// Notes a question. One of TCP that repeats bytes takes its place among those that it repeats.
-    fn ask(&mut self, kind: ExchangeKind, passage: &Passage, end: u32, contested: bool) {
+    fn ask(&mut self, key: Key, passage: &Passage, question: Question) {
         // Where it entered the host was not seen: its time is not known.
         if passage.inferred {
             return;
         }
-        if self.outstanding.len() > MAX_FLOWS {
-            self.finish();
-        }
-        let key = self.asked(kind, passage);
-        let questions = self.outstanding.entry(key).or_default();
-        let question = Question { passage: passage.clone(), end, ambiguous: passage.ambiguous, contested };
-        let behind = questions.iter().rposition(|known| !contested || !is_before(end, known.end));
-        questions.insert(behind.map_or(0, |at| at + 1), question);
-        if questions.len() > MAX_OUTSTANDING
-            && let Some(old) = questions.pop_front()
-        {
-            self.tally(kind, &old.passage).unanswered += 1;
+        let (contested, end) = (question.contested, question.end);
+        let behind = |known: &Question| !contested || !is_before(end, known.end);
+        if let Some((key, old)) = self.outstanding.ask(key, self.now_ns, question, behind) {
+            unanswered(&mut self.tallies, key, old.from);
         }
     }
 
-    /// Gives up questions of both directions of a flow that are too old.
-    fn expire(&mut self, passage: &Passage) {
-        let now_ns = passage.start_ns();
-        for kind in [ExchangeKind::Echo, ExchangeKind::Tcp, ExchangeKind::Udp] {
-            for key in [self.asked(kind, passage), self.answered(kind, passage)] {
-                let is_old = |question: &Question| question.passage.start_ns() + PATIENCE_NS < now_ns;
-                while let Some(questions) = self.outstanding.get_mut(&key)
-                    && questions.front().is_some_and(is_old)
-                    && let Some(old) = questions.pop_front()
-                {
-                    self.tally(kind, &old.passage).unanswered += 1;
-                }
-            }
+    /// Gives up questions that are too old.
+    fn expire(&mut self, now_ns: u64) {
+        self.now_ns = self.now_ns.max(now_ns);
+        while let Some((key, old)) = self.outstanding.expire(self.now_ns) {
+            unanswered(&mut self.tallies, key, old.from);
         }
     }
 
     /// What a flow has outstanding will find no answer: its ports serve a new connection.
     fn give_up(&mut self, key: Key) {
-        for question in self.outstanding.remove(&key).unwrap_or_default() {
-            self.tally(key.0, &question.passage).unanswered += 1;
-        }
+        let all = self.outstanding.with(key, std::mem::take);
+        all.into_iter().flatten().for_each(|question| unanswered(&mut self.tallies, key, question.from));
     }
 
     /// A frame that the host dropped asks nothing that can be answered, and answers nothing.
@@ -285,18 +276,24 @@ impl Exchanger {
             }
             _ => return,
         };
-        self.tally(kind, passage).unanswered += 1;
+        self.tally(kind, passage.from).unanswered += 1;
+    }
+
+    fn echo_request(&mut self, passage: &Passage) {
+        let key = self.asked(ExchangeKind::Echo, passage);
+        self.ask(key, passage, Question::of(passage, 0, false));
     }
 
     fn echo_reply(&mut self, answer: &Passage) {
         let key = self.answered(ExchangeKind::Echo, answer);
-        let Some(questions) = self.outstanding.get_mut(&key) else { return };
-        let asks = |question: &Question| question.passage.seq == answer.seq;
-        let asked = questions.iter().filter(|question| asks(question)).count();
-        let Some(at) = questions.iter().position(asks) else { return };
-        let Some(mut question) = questions.remove(at) else { return };
-        question.ambiguous |= asked > 1;
-        self.pair(ExchangeKind::Echo, question, answer);
+        let asks = |question: &Question| question.seq == answer.seq;
+        let question = self.outstanding.with(key, |questions| {
+            let asked = questions.iter().filter(|question| asks(question)).count();
+            let mut question = questions.remove(questions.iter().position(asks)?)?;
+            question.ambiguous |= asked > 1;
+            Some(question)
+        });
+        question.flatten().into_iter().for_each(|question| self.pair(ExchangeKind::Echo, question, answer));
     }
 
     fn tcp(&mut self, passage: &Passage) {
@@ -308,45 +305,44 @@ impl Exchanger {
         }
         let end = passage.seq.wrapping_add(length);
         let key = self.asked(ExchangeKind::Tcp, passage);
-        let sent = self.sent.entry(key).or_insert(passage.seq);
         let new_connection = passage.tcp_flags & SYN != 0;
-        let repeats = |question: &Question| question.end == end && question.passage.seq == passage.seq;
-        let asked = self.outstanding.get(&key);
+        let repeats = |question: &Question| question.end == end && question.seq == passage.seq;
+        // Of a flow that was forgotten nothing tells whether these bytes were sent before.
+        let doubted = !new_connection && self.sent.is_doubted(key, self.now_ns);
+        let sent = self.sent.entry(key, self.now_ns, || passage.seq);
         let again = if new_connection {
-            asked.is_some_and(|questions| questions.iter().any(repeats))
+            self.outstanding.get(key).any(repeats)
         } else {
             is_before(passage.seq, *sent)
         };
         if new_connection || is_before(*sent, end) {
             *sent = end;
         }
-        if self.sent.len() > MAX_FLOWS {
-            self.sent.clear();
+        if again {
+            return self.sent_again(key, passage, end);
         }
-        if !again {
-            if new_connection {
-                self.give_up(key);
-            }
-            return self.ask(ExchangeKind::Tcp, passage, end, false);
+        if new_connection {
+            self.give_up(key);
         }
-        self.sent_again(key, passage, end);
+        let mut question = Question::of(passage, end, false);
+        question.ambiguous |= doubted;
+        self.ask(key, passage, question);
     }
 
     /// Bytes of a flow are sent again. Only timestamps can tell which sending an acknowledgement answers.
     fn sent_again(&mut self, key: Key, passage: &Passage, end: u32) {
-        let Some(questions) = self.outstanding.get_mut(&key) else { return };
         let stamped = passage.timestamps != 0;
-        let mut overlapped = false;
-        let overlaps = |question: &&mut Question| {
-            is_before(passage.seq, question.end) && is_before(question.passage.seq, end)
-        };
-        for question in questions.iter_mut().filter(overlaps) {
-            overlapped = true;
-            question.contested = true;
-            question.ambiguous |= !stamped;
-        }
-        if overlapped && stamped {
-            self.ask(ExchangeKind::Tcp, passage, end, true);
+        let overlaps =
+            |question: &&mut Question| is_before(passage.seq, question.end) && is_before(question.seq, end);
+        let overlapped = self.outstanding.with(key, |questions| {
+            let repeated = questions.iter_mut().filter(overlaps).map(|question| {
+                question.contested = true;
+                question.ambiguous |= !stamped;
+            });
+            repeated.count() > 0
+        });
+        if overlapped.unwrap_or_default() && stamped {
+            self.ask(key, passage, Question::of(passage, end, true));
         }
     }
 
@@ -356,14 +352,16 @@ impl Exchanger {
             return;
         }
         let key = self.answered(ExchangeKind::Tcp, answer);
-        let Some(questions) = self.outstanding.get_mut(&key) else { return };
-        let answered = questions.iter().take_while(|question| !is_before(answer.ack, question.end)).count();
-        let contested = questions.iter().take(answered).any(|question| question.contested);
-        let questions: Vec<Question> = questions.drain(..answered).collect();
-        let questions = if contested { settle(questions, answer) } else { questions };
-        for question in questions {
-            self.pair(ExchangeKind::Tcp, question, answer);
+        let questions = self.outstanding.with(key, |questions| {
+            let is_answered = |question: &&Question| !is_before(answer.ack, question.end);
+            let answered = questions.iter().take_while(is_answered).count();
+            questions.drain(..answered).collect::<Vec<Question>>()
+        });
+        let mut questions = questions.unwrap_or_default();
+        if questions.iter().any(|question| question.contested) {
+            questions = settle(questions, answer);
         }
+        questions.into_iter().for_each(|question| self.pair(ExchangeKind::Tcp, question, answer));
     }
 
     /// A datagram while the other side owes nothing asks, if it is from the side that asks in this flow. From the other one
@@ -371,41 +369,45 @@ impl Exchanger {
     fn ask_by_datagram(&mut self, passage: &Passage) {
         let key = self.asked(ExchangeKind::Udp, passage);
         let pair = (key.0, key.1, key.2 & !1);
-        if self.askers.len() > MAX_FLOWS {
-            self.askers.clear();
-        }
         let now_ns = passage.start_ns();
-        let (asker, last_ns) = self.askers.entry(pair).or_insert((key.2, now_ns));
+        // Of a flow that was forgotten nothing tells which side it was that asks.
+        let doubted = self.askers.is_doubted(pair, self.now_ns);
+        let (asker, last_ns) = self.askers.entry(pair, self.now_ns, || (key.2, now_ns));
         if last_ns.saturating_add(PATIENCE_NS) < now_ns {
             *asker = key.2;
         }
         if *asker == key.2 {
             *last_ns = now_ns;
-            self.ask(ExchangeKind::Udp, passage, 0, false);
+            let mut question = Question::of(passage, 0, false);
+            question.ambiguous |= doubted;
+            self.ask(key, passage, question);
         }
     }
 
     fn udp(&mut self, passage: &Passage) {
         let key = self.answered(ExchangeKind::Udp, passage);
-        let questions = self.outstanding.get_mut(&key).filter(|questions| !questions.is_empty());
-        let Some(questions) = questions else { return self.ask_by_datagram(passage) };
-        let at = named_by(questions, passage);
-        if at.is_none() {
-            // Any of them may be the one, and so for the answers to come.
-            questions.iter_mut().for_each(|question| question.ambiguous = true);
-        }
-        if let Some(question) = questions.remove(at.unwrap_or(0)) {
-            self.pair(ExchangeKind::Udp, question, passage);
+        let question = self.outstanding.with(key, |questions| {
+            let at = named_by(questions, passage);
+            if at.is_none() {
+                // Any of them may be the one, and so for the answers to come.
+                questions.iter_mut().for_each(|question| question.ambiguous = true);
+            }
+            questions.remove(at.unwrap_or(0))
+        });
+        match question.flatten() {
+            Some(question) => self.pair(ExchangeKind::Udp, question, passage),
+            None => self.ask_by_datagram(passage),
         }
     }
 
-    fn pair(&mut self, kind: ExchangeKind, mut question: Question, answer: &Passage) {
-        let Some(initiator) = Initiator::of(&question.passage, answer) else { return };
-        if question.ambiguous || answer.ambiguous {
-            self.tally(kind, &question.passage).ambiguous += 1;
+    fn pair(&mut self, kind: ExchangeKind, question: Question, answer: &Passage) {
+        let Some(initiator) = Initiator::of(question.from, answer.from) else { return };
+        let from = question.from;
+        if question.ambiguous || is_doubted(answer) {
+            self.tally(kind, from).ambiguous += 1;
             return;
         }
-        let mut stamps = std::mem::take(&mut question.passage.stamps);
+        let mut stamps = question.stamps;
         // What had the answer's thread running before the question was through was not the question.
         let asked_ns = last_before_done(&stamps);
         let is_idle = |stamp: &&Stamp| stamp.rule == Rule::Thread && stamp.time_ns < asked_ns;
@@ -416,10 +418,10 @@ impl Exchanger {
         // before the interrupt that was to tell it: that bounds nothing.
         let before = stamps.len();
         stamps.retain(|stamp| !may_be_overtaken(stamp.hop) || stamp.time_ns <= answered_ns);
-        self.tally(kind, &question.passage).overtaken += u64::from(stamps.len() < before);
+        self.tally(kind, from).overtaken += u64::from(stamps.len() < before);
         if stamps.last().is_some_and(|last| last.time_ns > answered_ns) {
             // What began before the question was through answers another: one that was sent before, and not seen.
-            self.tally(kind, &question.passage).ambiguous += 1;
+            self.tally(kind, from).ambiguous += 1;
             return;
         }
         let turn = stamps.len();
@@ -428,14 +430,18 @@ impl Exchanger {
     }
 }
 
+/// Counts a question that no answer came to.
+fn unanswered(tallies: &mut FxHashMap<(ExchangeKind, Side), Tally>, key: Key, from: Side) {
+    tallies.entry((key.0, from)).or_default().unanswered += 1;
+}
+
 /// Of bytes that were sent more than once leaves the sendings that the answer's timestamp names; where that names none, or
 /// several, all are in doubt.
 fn settle(mut questions: Vec<Question>, answer: &Passage) -> Vec<Question> {
     let echoed = answer.timestamps & 0xffff;
-    let is_named = |question: &Question| question.contested && question.passage.timestamps >> 16 == echoed;
-    let overlap = |one: &Question, other: &Question| {
-        is_before(one.passage.seq, other.end) && is_before(other.passage.seq, one.end)
-    };
+    let is_named = |question: &Question| question.contested && question.timestamps >> 16 == echoed;
+    let overlap =
+        |one: &Question, other: &Question| is_before(one.seq, other.end) && is_before(other.seq, one.end);
     let is_doubted = |question: &Question| {
         let named = questions.iter().filter(|other| is_named(other) && overlap(question, other)).count();
         question.contested && (answer.timestamps == 0 || named != 1)
@@ -457,13 +463,13 @@ fn named_by(questions: &VecDeque<Question>, answer: &Passage) -> Option<usize> {
         return Some(0);
     }
     let only = |agrees: &dyn Fn(u32) -> bool| {
-        let mut agreeing = (0..questions.len()).filter(|&at| agrees(questions[at].passage.ack));
+        let mut agreeing = (0..questions.len()).filter(|&at| agrees(questions[at].ack));
         agreeing.next().filter(|_| answer.ack != 0 && agreeing.next().is_none())
     };
     let first_bytes = |ack: u32| ack >> 16;
     let differ = || {
         let known: rustc_hash::FxHashSet<u32> =
-            questions.iter().map(|question| first_bytes(question.passage.ack)).collect();
+            questions.iter().map(|question| first_bytes(question.ack)).collect();
         known.len() == questions.len()
     };
     only(&|ack| ack == answer.ack)
