@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use tracer_common::hop::{Hook, Hop};
+use tracer_common::hop::Hop;
 
 use crate::{
     correlate::{
         Branch, End, Passage, Rule, Side, Stamp,
         origin::{Origins, is_talk},
     },
-    per_hop::PerHop,
+    per_hop::{HopCounts, PerHop},
     report::Passages,
 };
 
@@ -33,6 +33,11 @@ const ENDS: &[Hop] = &[Hop::NicDone, Hop::VmmRead, Hop::VmmReadEnd];
 /// A drop's place and reason: last hop before it, slot of the device, reason code, code address.
 pub type DropKey = (Hop, Option<u8>, u32, u64);
 
+/// Places and reasons that are told apart: the kernel has a few hundred.
+const MAX_PLACES: usize = 4096;
+/// In the place of the reason: dropped at places beyond those.
+pub const ELSEWHERE: u32 = u32::MAX;
+
 /// Counts over passages.
 #[derive(Clone, Debug, Default)]
 pub struct LossBook {
@@ -43,9 +48,9 @@ pub struct LossBook {
     /// Of these, how many were seen there.
     pub found: PerHop<u64>,
     /// How events were joined.
-    pub rules: BTreeMap<(u8, Rule), u64>,
+    pub rules: HopCounts<{ Rule::ALL.len() }>,
     /// By which hook.
-    pub hooks: BTreeMap<(u8, Hook), u64>,
+    pub hooks: HopCounts<{ u8::MAX as usize + 1 }>,
     /// Frames that the kernel dropped.
     pub drops: BTreeMap<DropKey, u64>,
     /// Passages of which no end was seen, by their last hop and what is known instead.
@@ -129,7 +134,10 @@ impl LossBook {
         self.coverage(passage);
         self.untold(passage);
         if let End::Dropped { reason, device } = passage.end {
-            let key = (passage.last_hop(), device, reason, passage.dropped_at);
+            let mut key = (passage.last_hop(), device, reason, passage.dropped_at);
+            if self.drops.len() >= MAX_PLACES && !self.drops.contains_key(&key) {
+                key = (passage.last_hop(), None, ELSEWHERE, 0);
+            }
             *self.drops.entry(key).or_default() += 1;
         }
         if let Some(vanished) = Vanished::of(passage.end) {
@@ -180,8 +188,8 @@ impl LossBook {
 
     fn joined_by(&mut self, stamp: &Stamp, rule: Rule) {
         self.matched[stamp.hop as usize] += 1;
-        *self.rules.entry((stamp.hop as u8, rule)).or_default() += 1;
-        *self.hooks.entry((stamp.hop as u8, stamp.hook)).or_default() += 1;
+        self.rules.count(stamp.hop, rule as usize);
+        self.hooks.count(stamp.hop, stamp.hook as usize);
     }
 
     /// Frames that were moved without anybody being told to: the VMM looked by itself, or the guest did.
@@ -196,8 +204,9 @@ impl LossBook {
 
     /// What a passage says of where flows come from: its own, and its answers' from where it went.
     fn learn(&mut self, passage: &Passage) {
-        self.origins.note(passage.flow, passage.from);
-        self.origins.note(passage.flow_to ^ 1, passage.to);
+        let now_ns = passage.start_ns();
+        self.origins.note(passage.flow, passage.from, now_ns);
+        self.origins.note(passage.flow_to ^ 1, passage.to, now_ns);
         let unentered = passage.from == Side::Host && passage.branch.is_none() && is_talk(passage);
         let key = (passage.flow, passage.to);
         if unentered && (self.unentered.len() < MAX_FLOWS || self.unentered.contains_key(&key)) {

@@ -300,6 +300,9 @@ pub struct Losses {
     pub late: u64,
     /// Passages given up because too many were open at once.
     pub evicted: u64,
+    /// What else was given up for want of room; the figures are made without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<GivenUp>,
     /// Frames that the kernel dropped.
     pub drops: Vec<Drop>,
     /// Frames of which no end was seen. None of these is known to be lost.
@@ -314,6 +317,15 @@ pub struct VanishedRow {
     pub after: String,
     /// What is known of them.
     pub how: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// What the memory that was allowed had no room for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// In words.
+    pub what: String,
     /// How many.
     pub count: u64,
 }

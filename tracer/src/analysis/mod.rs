@@ -99,7 +99,7 @@ impl Analysis {
         Analysis {
             header: header.clone(),
             correlator: correlator_for(header, abi, limits, &served),
-            books: Books::new(header),
+            books: Books::new(header, limits),
         }
     }
 
@@ -153,11 +153,11 @@ fn correlator_for(header: &Header, abi: u32, limits: Limits, served: &[Hop]) -> 
 }
 
 impl Books {
-    fn new(header: &Header) -> Books {
+    fn new(header: &Header, limits: Limits) -> Books {
         Books {
             latency: LatencyBook::default(),
             loss: LossBook::new(taps::facts(header)),
-            exchanger: Exchanger::new(taps::vms(header)),
+            exchanger: Exchanger::new(limits, taps::vms(header)),
             counters: Counters::default(),
             bill: BillBook::default(),
             wire: WireBook::default(),

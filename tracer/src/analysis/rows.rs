@@ -14,11 +14,11 @@ use crate::{
         exchange::{ExchangeKind, Initiator, Tally},
     },
     latency::{GroupBook, Layer, Span, Stats},
-    loss::{DropKey, Vanished},
+    loss::{DropKey, ELSEWHERE, Vanished},
     recording::{Header, PlannedHop},
     report::{
-        Cost, CpuCount, Drop, Exchanges, Group, HopCount, HopRow, LayerRow, Losses, Recording, Report,
-        RuleCount, SCHEMA, SegmentRow, VanishedRow,
+        Cost, CpuCount, Drop, Exchanges, GivenUp, Group, HopCount, HopRow, LayerRow, Losses, Recording,
+        Report, RuleCount, SCHEMA, SegmentRow, VanishedRow,
     },
 };
 
@@ -89,10 +89,8 @@ fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Co
     let matched = loss.matched[at];
     let seen = correlator.seen.events[at];
     let expected = loss.expected[at];
-    let rule = |rule: &Rule| RuleCount {
-        rule: rule.name().to_owned(),
-        count: loss.rules.get(&(hop as u8, *rule)).copied().unwrap_or_default(),
-    };
+    let rule =
+        |rule: &Rule| RuleCount { rule: rule.name().to_owned(), count: loss.rules.of(hop, *rule as usize) };
     Some(HopRow {
         hop: planned.hop.clone(),
         hook: serving_hook(planned, hop, books),
@@ -127,9 +125,9 @@ fn serving_hook(planned: &PlannedHop, hop: Hop, books: &Books) -> String {
     if hop.user_number().is_some() {
         return planned.hooks.first().cloned().unwrap_or_default();
     }
-    let of_hop =
-        books.loss.hooks.range((hop as u8, Hook::ALL[0])..).take_while(|((code, _), _)| *code == hop as u8);
-    let most = of_hop.max_by_key(|(_, count)| **count).map(|((_, hook), _)| hook.name().to_owned());
+    let seen = Hook::ALL.iter().map(|hook| (hook, books.loss.hooks.of(hop, *hook as usize)));
+    let most = seen.filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count);
+    let most = most.map(|(hook, _)| hook.name().to_owned());
     most.or_else(|| planned.hooks.first().cloned()).unwrap_or_default()
 }
 
@@ -288,9 +286,18 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
         undecoded: counters.undecoded,
         late: correlator.late(),
         evicted: correlator.evicted,
+        given_up: given_up(books, correlator),
         vanished: books.loss.vanished.iter().map(|(key, count)| vanished_row(header, *key, *count)).collect(),
         drops: books.loss.drops.iter().map(|(key, count)| drop_row(header, books, key, *count)).collect(),
     }
+}
+
+/// What was given up for want of room, beside whole passages.
+fn given_up(books: &Books, correlator: &Correlator) -> Vec<GivenUp> {
+    let (questions, flows) = books.exchanger.evicted();
+    let of_exchanges = [("questions", questions), ("flows of questions", flows)];
+    let all = correlator.given_up().into_iter().chain(of_exchanges).filter(|(_, count)| *count > 0);
+    all.map(|(what, count)| GivenUp { what: what.to_owned(), count }).collect()
 }
 
 fn vanished_row(header: &Header, (after, how): (Hop, Vanished), count: u64) -> VanishedRow {
@@ -299,7 +306,11 @@ fn vanished_row(header: &Header, (after, how): (Hop, Vanished), count: u64) -> V
 
 fn drop_row(header: &Header, books: &Books, &(after, device, reason, address): &DropKey, count: u64) -> Drop {
     let device = header.devices.iter().find(|entry| Some(entry.slot) == device);
-    let unnamed = || if reason == 0 { "not reported".to_owned() } else { format!("reason {reason}") };
+    let unnamed = || match reason {
+        0 => "not reported".to_owned(),
+        ELSEWHERE => "at further places".to_owned(),
+        _ => format!("reason {reason}"),
+    };
     Drop {
         after: header.hop_name(after),
         function: books.symbols.get(&address).cloned(),

@@ -17,8 +17,17 @@ use crate::decode::Event;
 /// Where frames can be merged: device and flow.
 type Place = (u8, u64);
 
-/// Frames that GRO may have taken, in the order of their arrival: slot and number of their passages.
-pub(super) type Arriving = FxHashMap<Place, VecDeque<(usize, u64)>>;
+/// Frames of a flow that GRO may hold: it takes those of a poll, a few hundred at most.
+const MOST: usize = 1024;
+
+/// Frames that GRO may have taken.
+#[derive(Debug, Default)]
+pub(super) struct Arriving {
+    /// In the order of their arrival: slot and number of their passages.
+    by_place: FxHashMap<Place, VecDeque<(usize, u64)>>,
+    /// How many were given up for want of room: what they are merged into does not find them.
+    pub(super) evicted: u64,
+}
 
 /// Whether GRO may merge what has been seen of this frame.
 fn may_merge(passage: &Passage) -> bool {
@@ -42,14 +51,21 @@ impl Correlator {
     pub(super) fn note_arrival(&mut self, slot: usize, number: u64) {
         let Some(open) = self.open.get(slot).filter(|open| may_merge(&open.passage)) else { return };
         let Some(place) = place(&open.passage) else { return };
-        if self.arriving.len() > self.limits.open {
-            self.arriving.clear();
+        let waits = |&(slot, number): &(usize, u64)| is_waiting(self.open.get(slot), number);
+        if self.arriving.by_place.len() > 2 * self.limits.open {
+            self.arriving.by_place.retain(|_, waiting| {
+                waiting.retain(waits);
+                !waiting.is_empty()
+            });
         }
-        let waiting = self.arriving.entry(place).or_default();
+        let waiting = self.arriving.by_place.entry(place).or_default();
         // Those in front have gone on or ended: frames of a flow keep their order.
-        let gone = |&mut (slot, number): &mut (usize, u64)| !is_waiting(self.open.get(slot), number);
-        while waiting.pop_front_if(gone).is_some() {}
+        while waiting.pop_front_if(|entry| !waits(entry)).is_some() {}
         waiting.push_back((slot, number));
+        if waiting.len() > 2 * MOST {
+            waiting.retain(waits);
+            self.arriving.evicted += waiting.drain(..waiting.len().saturating_sub(MOST)).count() as u64;
+        }
     }
 
     /// The address or buffer of a passage is another frame's now, or was freed: that ends it, unless GRO may have
@@ -71,7 +87,7 @@ impl Correlator {
         let place = place(&open.passage);
         (open.passage.len, open.passage.payload, open.passage.grew) = (event.len, event.payload(), true);
         open.passage.digest = event.digest;
-        let Some(waiting) = place.and_then(|place| self.arriving.remove(&place)) else { return };
+        let Some(waiting) = place.and_then(|place| self.arriving.by_place.remove(&place)) else { return };
         let (mut merged, mut rest, mut filled) = (Vec::new(), VecDeque::new(), own);
         for entry in waiting {
             let Some(open) = self.open.get(entry.0).filter(|_| entry.1 != number) else { continue };
@@ -85,7 +101,7 @@ impl Correlator {
             }
         }
         if let (Some(place), false) = (place, rest.is_empty()) {
-            self.arriving.insert(place, rest);
+            self.arriving.by_place.insert(place, rest);
         }
         for (other, other_number) in merged {
             let Some(gone) = self.open.remove(other) else { continue };

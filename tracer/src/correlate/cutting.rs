@@ -33,8 +33,34 @@ pub(super) struct Cut {
 #[derive(Debug, Default)]
 pub(super) struct Cutting {
     by_flow: FxHashMap<u64, VecDeque<(usize, u64)>>,
-    /// All of them with the time of their cutting, the first one first.
+    /// All of them with the time of their cutting, the first one first; some are over.
     ages: VecDeque<(u64, usize, u64)>,
+    /// How many were given up for want of room.
+    pub(super) evicted: u64,
+}
+
+/// Super-frames of a flow whose segments are to come. They come at once: more do not wait.
+const MOST: usize = 1024;
+
+impl Cutting {
+    fn push(&mut self, flow: u64, entry: (usize, u64)) -> Option<(usize, u64)> {
+        let waiting = self.by_flow.entry(flow).or_default();
+        waiting.push_back(entry);
+        let crowded = waiting.len() > MOST;
+        self.evicted += u64::from(crowded);
+        waiting.front().copied().filter(|_| crowded)
+    }
+
+    /// Says that a passage is over.
+    pub(super) fn forget(&mut self, flow: u64, entry: (usize, u64)) {
+        let Some(waiting) = self.by_flow.get_mut(&flow) else { return };
+        if let Some(at) = waiting.iter().position(|known| *known == entry) {
+            waiting.remove(at);
+        }
+        if waiting.is_empty() {
+            self.by_flow.remove(&flow);
+        }
+    }
 }
 
 /// Whether a passage can be cut into segments: what no qdisc or driver has handed on yet, and holds more than one. Before
@@ -109,8 +135,13 @@ impl Correlator {
         (open.cut, open.ended) = (Some(Cut::default()), Some(end));
         let (flow, number) = (open.passage.flow_to, open.number);
         self.open.detach(slot);
+        if self.cutting.ages.len() > 2 * self.limits.open {
+            self.cutting.ages.retain(|&(_, slot, number)| self.open.is(slot, number));
+        }
         self.cutting.ages.push_back((self.now_ns, slot, number));
-        self.cutting.by_flow.entry(flow).or_default().push_back((slot, number));
+        if let Some((slot, number)) = self.cutting.push(flow, (slot, number)) {
+            self.close_cut(slot, number);
+        }
     }
 
     /// Gives up those whose segments should all have come.
@@ -126,14 +157,6 @@ impl Correlator {
         let Some(open) = self.open.get_mut(slot).filter(|open| open.number == number) else { return };
         if let Some(cut) = open.cut.filter(|cut| cut.segments > 0) {
             (open.ended, open.passage.segments) = (Some(End::Cut), cut.segments);
-        }
-        let flow = open.passage.flow_to;
-        let known = self.cutting.by_flow.get_mut(&flow);
-        if let Some(waiting) = known {
-            waiting.retain(|entry| *entry != (slot, number));
-            if waiting.is_empty() {
-                self.cutting.by_flow.remove(&flow);
-            }
         }
         self.close(slot, End::Unfinished);
     }

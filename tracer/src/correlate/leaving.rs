@@ -10,6 +10,9 @@ use super::{
 };
 use crate::decode::Event;
 
+/// Frames that may wait in a guest for a vCPU: as many as the largest receive rings of virtio hold, of eight queues.
+const MOST_COPIED: usize = 8 * 1024;
+
 impl Correlator {
     /// The driver is done with a frame: `nic.done`.
     pub(super) fn transmitted(&mut self, event: &Event) {
@@ -80,13 +83,22 @@ impl Correlator {
             }
             _ => None,
         };
-        match vm.and_then(|vm| self.copied.get_mut(vm)) {
-            Some(waiting) => {
-                waiting.push((slot, number));
-                self.open.detach(slot);
-            }
-            None => self.close(slot, End::Done),
+        let Some(vm) = vm.filter(|vm| *vm < self.copied.len()) else { return self.close(slot, End::Done) };
+        self.open.detach(slot);
+        self.copied[vm].push((slot, number));
+        if self.copied[vm].len() > 2 * MOST_COPIED {
+            self.make_room(vm);
         }
+    }
+
+    /// Takes the oldest frames that were copied into a guest for taken.
+    fn make_room(&mut self, vm: usize) {
+        let mut waiting = std::mem::take(&mut self.copied[vm]);
+        waiting.retain(|&(slot, number)| self.open.is(slot, number));
+        let crowd = waiting.len().saturating_sub(MOST_COPIED);
+        self.untaken += crowd as u64;
+        waiting.drain(..crowd).for_each(|(slot, _)| self.close(slot, End::Done));
+        self.copied[vm] = waiting;
     }
 
     pub(super) fn dropped(&mut self, event: &Event) {
@@ -125,26 +137,27 @@ impl Correlator {
             self.threads.vcpu_runs(event.tid, true);
         }
         let Some(vm) = self.threads.vm_of_thread(event.tid) else { return };
-        for (slot, number) in std::mem::take(&mut self.copied[vm]) {
-            if !self.open.is(slot, number) {
-                continue;
-            }
-            let Some(open) = self.open.get_mut(slot) else { continue };
-            let Some(last) = open.passage.stamps.last() else { continue };
+        let mut waiting = std::mem::take(&mut self.copied[vm]);
+        waiting.retain(|&(slot, number)| {
+            let Some(open) = self.open.get_mut(slot).filter(|open| open.number == number) else {
+                return false;
+            };
+            let Some(last) = open.passage.stamps.last() else { return false };
             let taken = match event.seq {
                 0 => last.time_ns + ENTER_WITHIN_NS >= event.time_ns,
                 signaller if open.reader == signaller && last.hop == Hop::VmmIrq => true,
                 _ => {
                     open.passed_over |= last.hop == Hop::VmmIrq;
-                    self.copied[vm].push((slot, number));
-                    continue;
+                    return true;
                 }
             };
             if taken {
                 open.passage.stamps.push(Stamp::of(event, Rule::Thread));
             }
             self.close(slot, End::Done);
-        }
+            false
+        });
+        self.copied[vm] = waiting;
     }
 
     /// A thread turns to something else. One that is woken, or that moves frames out of the guest, is through with those
@@ -181,13 +194,15 @@ impl Correlator {
 
     /// Ends the passages copied into a guest for which `taken` holds, by its last hop and the time.
     fn take(&mut self, vm: usize, taken: impl Fn(&Open, &Stamp, u64) -> bool) {
-        for (slot, number) in std::mem::take(&mut self.copied[vm]) {
-            let Some(open) = self.open.get(slot).filter(|open| open.number == number) else { continue };
+        let mut waiting = std::mem::take(&mut self.copied[vm]);
+        waiting.retain(|&(slot, number)| {
+            let Some(open) = self.open.get(slot).filter(|open| open.number == number) else { return false };
             let over = open.passage.stamps.last().is_none_or(|last| taken(open, last, self.now_ns));
-            match over {
-                true => self.close(slot, End::Done),
-                false => self.copied[vm].push((slot, number)),
+            if over {
+                self.close(slot, End::Done);
             }
-        }
+            !over
+        });
+        self.copied[vm] = waiting;
     }
 }

@@ -32,6 +32,7 @@ mod open;
 mod order;
 pub(crate) mod origin;
 mod passage;
+mod recent;
 mod release;
 mod sights;
 pub mod threads;
@@ -119,6 +120,8 @@ pub struct Correlator {
     origins: Origins,
     /// By VM: passages copied into the guest that no vCPU has taken yet.
     copied: Vec<Vec<(usize, u64)>>,
+    /// How many of these were taken for taken, for want of room.
+    untaken: u64,
     options: Options,
     /// Last birth by device and digest, where XDP programs are in use.
     born: FxHashMap<(u8, u64), (usize, u64)>,
@@ -143,8 +146,9 @@ impl Correlator {
             sights: Sights::new(limits.open),
             arriving: Arriving::default(),
             cutting: Cutting::default(),
-            origins: Origins::default(),
+            origins: Origins::new(limits.open, origin::WITHIN_NS),
             copied: vec![Vec::new(); vms],
+            untaken: 0,
             options,
             born: FxHashMap::default(),
             spare: Vec::new(),
@@ -202,6 +206,19 @@ impl Correlator {
         self.order.late
     }
 
+    /// What was given up for want of room, beside whole passages: it lowers what is found, and makes nothing else of it.
+    pub fn given_up(&self) -> [(&'static str, u64); 6] {
+        let (threads, doorbells) = self.threads.evicted();
+        [
+            ("frames that only XDP has seen", self.sights.evicted),
+            ("frames that GRO may have merged", self.arriving.evicted),
+            ("super-frames that were cut", self.cutting.evicted),
+            ("frames that a guest may not have taken", self.untaken),
+            ("doorbells and queues", doorbells),
+            ("threads that came up meanwhile", threads),
+        ]
+    }
+
     fn step(&mut self, event: &Event) {
         self.now_ns = self.now_ns.max(event.time_ns);
         self.expire();
@@ -242,6 +259,7 @@ impl Correlator {
                 (false, false) => End::Unfinished,
             };
             self.evicted += u64::from(end == End::Evicted);
+            self.untaken += u64::from(copied && full);
             self.close(slot, end);
             self.release.advance(self.now_ns);
         }
@@ -253,6 +271,9 @@ impl Correlator {
 
     fn close(&mut self, slot: usize, end: End) {
         if let Some(open) = self.open.remove(slot) {
+            if open.cut.is_some() {
+                self.cutting.forget(open.passage.flow_to, (slot, open.number));
+            }
             let passage = Passage { end: open.ended.unwrap_or(end), ..open.passage };
             self.release.close(open.number, passage);
         }

@@ -100,6 +100,7 @@ pub(crate) fn full() -> Report {
         undecoded: 0,
         late: 0,
         evicted: 0,
+        given_up: Vec::new(),
         drops: vec![Drop {
             function: Some("tun_net_xmit [tun]".to_owned()),
             after: "tap.queue".to_owned(),

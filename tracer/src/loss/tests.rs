@@ -1,5 +1,7 @@
 //! What the book says of passages that were moved without a word, and of hops that they must have gone by.
 
+use tracer_common::hop::Hook;
+
 use super::*;
 use crate::correlate::Stamp;
 

@@ -80,7 +80,7 @@ impl Warning {
             Self::Evicted { passages } => write!(
                 f,
                 "{} given up because too many were open at once: slow frames may be missing from the figures; \
-                 record fewer frames with --filter",
+                 report with a larger --limit-frames, or record fewer frames with --filter",
                 counted(*passages, "passage")
             ),
             Self::Late { events } => write!(

@@ -244,7 +244,8 @@ pub(super) fn flows(rows: &[FlowRow], left_out: u64, out: &mut dyn Write) -> io:
 }
 
 pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
-    let Losses { ring, ring_by_cpu, ring_total, undecoded, late, evicted, drops, vanished } = losses;
+    let Losses { ring, ring_by_cpu, ring_total, undecoded, late, evicted, given_up, drops, vanished } =
+        losses;
     writeln!(out, "\nLosses")?;
     let by_hop =
         ring.iter().filter(|at| at.count > 0).map(|at| format!("{} {}", name(&at.hop), count(at.count)));
@@ -258,6 +259,10 @@ pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
         count(*undecoded)
     )?;
     writeln!(out, "  correlation: {} too late, {} given up", count(*late), count(*evicted))?;
+    if !given_up.is_empty() {
+        let rows = given_up.iter().map(|row| format!("{} {}", count(row.count), row.what));
+        writeln!(out, "  forgotten for want of room: {}", rows.collect::<Vec<_>>().join(", "))?;
+    }
     dropped(drops, out)?;
     unended(vanished, out)
 }

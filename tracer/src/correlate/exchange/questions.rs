@@ -1,0 +1,204 @@
+//! Questions that wait for their answers, by what the answers will agree in; within a bound.
+
+use std::{
+    collections::{VecDeque, hash_map::Entry},
+    hash::Hash,
+};
+
+use rustc_hash::FxHashMap;
+
+use crate::correlate::{End, Passage, Side, Stamp};
+
+/// Event time after which a question counts as unanswered, ns.
+pub(super) const PATIENCE_NS: u64 = 30_000_000_000;
+/// Room for the answer's stamps, so that they need no other place.
+const ANSWER: usize = 16;
+/// Empty queues that are kept for their memory.
+const SPARE: usize = 64;
+
+/// What an answer needs to know of its question.
+#[derive(Debug)]
+pub(super) struct Question {
+    number: u64,
+    pub(super) stamps: Vec<Stamp>,
+    pub(super) from: Side,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) timestamps: u32,
+    /// TCP: sequence number behind its last byte.
+    pub(super) end: u32,
+    pub(super) ambiguous: bool,
+    /// TCP: some of its bytes were sent more than once, and the sendings have timestamps.
+    pub(super) contested: bool,
+}
+
+impl Question {
+    pub(super) fn of(passage: &Passage, end: u32, contested: bool) -> Question {
+        let mut stamps = Vec::with_capacity(passage.stamps.len() + ANSWER);
+        stamps.extend_from_slice(&passage.stamps);
+        Question {
+            number: 0,
+            stamps,
+            from: passage.from,
+            seq: passage.seq,
+            ack: passage.ack,
+            timestamps: passage.timestamps,
+            end,
+            ambiguous: is_doubted(passage),
+            contested,
+        }
+    }
+}
+
+/// Whether a passage may be another's in part, or was not followed to its end.
+pub(super) fn is_doubted(passage: &Passage) -> bool {
+    passage.ambiguous || passage.end == End::Evicted
+}
+
+/// The last `most` questions, as far as they wait.
+#[derive(Debug)]
+pub(super) struct Questions<K> {
+    most: usize,
+    /// None of them is empty.
+    by_key: FxHashMap<K, VecDeque<Question>>,
+    /// All questions in the order in which they were asked, those answered among them: number, time and key.
+    ages: VecDeque<(u64, u64, K)>,
+    numbers: u64,
+    spare: Vec<VecDeque<Question>>,
+    /// How many were given up for want of room.
+    pub(super) evicted: u64,
+}
+
+impl<K: Copy + Eq + Hash> Questions<K> {
+    pub(super) fn new(most: usize) -> Questions<K> {
+        let (by_key, ages, spare) = (FxHashMap::default(), VecDeque::new(), Vec::new());
+        Questions { most, by_key, ages, numbers: 0, spare, evicted: 0 }
+    }
+
+    /// Those that wait under a key.
+    pub(super) fn get(&self, key: K) -> impl Iterator<Item = &Question> {
+        self.by_key.get(&key).into_iter().flatten()
+    }
+
+    /// Lets `work` change or take those that wait under a key, if there are any.
+    pub(super) fn with<R>(&mut self, key: K, work: impl FnOnce(&mut VecDeque<Question>) -> R) -> Option<R> {
+        let Entry::Occupied(mut entry) = self.by_key.entry(key) else { return None };
+        let result = work(entry.get_mut());
+        if entry.get().is_empty() {
+            let empty = entry.remove();
+            if self.spare.len() < SPARE {
+                self.spare.push(empty);
+            }
+        }
+        Some(result)
+    }
+
+    /// Takes a question that is asked at `now_ns`, behind those for which `behind` holds. For want of room under its key,
+    /// where `room` may wait, or altogether, the oldest is given up.
+    pub(super) fn ask(
+        &mut self,
+        key: K,
+        now_ns: u64,
+        mut question: Question,
+        room: usize,
+        behind: impl Fn(&Question) -> bool,
+    ) {
+        self.numbers += 1;
+        question.number = self.numbers;
+        self.ages.push_back((self.numbers, now_ns, key));
+        let spare = &mut self.spare;
+        let waiting = self.by_key.entry(key).or_insert_with(|| spare.pop().unwrap_or_default());
+        let at = waiting.iter().rposition(behind).map_or(0, |at| at + 1);
+        waiting.insert(at, question);
+        if waiting.len() > room {
+            waiting.pop_front();
+            self.evicted += 1;
+        }
+        if self.ages.len() > self.most
+            && let Some((number, _, key)) = self.ages.pop_front()
+        {
+            self.evicted += u64::from(self.take(key, number).is_some());
+        }
+    }
+
+    /// Takes one that has waited for too long at `now_ns`.
+    pub(super) fn expire(&mut self, now_ns: u64) -> Option<(K, Question)> {
+        let is_old = |(_, asked_ns, _): &mut (u64, u64, K)| asked_ns.saturating_add(PATIENCE_NS) < now_ns;
+        while let Some((number, _, key)) = self.ages.pop_front_if(is_old) {
+            if let Some(question) = self.take(key, number) {
+                return Some((key, question));
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, key: K, number: u64) -> Option<Question> {
+        self.with(key, |waiting| {
+            // Nearly always the first.
+            let at = waiting.iter().position(|question| question.number == number)?;
+            waiting.remove(at)
+        })?
+    }
+
+    /// Takes all, in no order.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = (K, Question)> {
+        self.ages.clear();
+        let all = std::mem::take(&mut self.by_key).into_iter();
+        all.flat_map(|(key, waiting)| waiting.into_iter().map(move |question| (key, question)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(end: u32) -> Question {
+        Question::of(&Passage::empty(Side::Guest(0), Side::Wire(1)), end, false)
+    }
+
+    fn ends(questions: &Questions<u8>, key: u8) -> Vec<u32> {
+        questions.get(key).map(|question| question.end).collect()
+    }
+
+    #[test]
+    fn of_more_than_there_is_room_for_the_oldest_goes() {
+        let mut questions = Questions::new(4);
+        for (key, end) in [(1, 1), (2, 2), (1, 3), (3, 4), (3, 5), (3, 6)] {
+            questions.ask(key, 0, question(end), 4, |_| true);
+        }
+        assert_eq!((ends(&questions, 1), ends(&questions, 2), questions.evicted), (vec![3], vec![], 2));
+        assert_eq!(questions.by_key.len(), 2);
+    }
+
+    #[test]
+    fn of_more_than_a_flow_has_room_for_its_oldest_goes() {
+        let mut questions = Questions::new(100);
+        (0..5).for_each(|end| questions.ask(1, 0, question(end), 3, |_| true));
+        questions.ask(2, 0, question(9), 3, |_| true);
+        assert_eq!(
+            (ends(&questions, 1), ends(&questions, 2), questions.evicted),
+            (vec![2, 3, 4], vec![9], 2)
+        );
+    }
+
+    #[test]
+    fn answered_ones_are_not_given_up() {
+        let mut questions = Questions::new(2);
+        for number in 0..100 {
+            questions.ask(1, 0, question(number), 4, |_| true);
+            assert_eq!(questions.with(1, |waiting| waiting.pop_front().map(|it| it.end)), Some(Some(number)));
+        }
+        assert_eq!((questions.evicted, questions.ages.len(), questions.by_key.len()), (0, 2, 0));
+    }
+
+    #[test]
+    fn a_question_waits_for_its_patience() {
+        let mut questions = Questions::new(10);
+        questions.ask(1, 100, question(1), 4, |_| true);
+        questions.ask(1, 200, question(2), 4, |known| known.end > 5);
+        assert_eq!(ends(&questions, 1), [2, 1]);
+        assert!(questions.expire(100 + PATIENCE_NS).is_none());
+        assert_eq!(questions.expire(101 + PATIENCE_NS).map(|(_, old)| old.end), Some(1));
+        assert_eq!(questions.expire(201 + PATIENCE_NS).map(|(_, old)| old.end), Some(2));
+    }
+}
