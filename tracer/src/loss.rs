@@ -1,14 +1,14 @@
 //! What was not measured: coverage of each hop, frames that died, passages that did not end.
 
+mod partial;
+
 use std::collections::BTreeMap;
 
 use tracer_common::hop::Hop;
 
+use self::partial::Partials;
 use crate::{
-    correlate::{
-        Branch, End, Passage, Rule, Side, Stamp,
-        origin::{Origins, is_talk},
-    },
+    correlate::{Branch, End, Passage, Rule, Side, Stamp},
     per_hop::{HopCounts, PerHop},
     report::Passages,
 };
@@ -23,12 +23,6 @@ const BETWEEN: &[Hop] =
 /// Hops at the guest that a frame goes to.
 const IN_OF_GUEST: &[Hop] =
     &[Hop::TapQueue, Hop::TapRing, Hop::VmmRead, Hop::VmmReadEnd, Hop::VmmIrq, Hop::VcpuEnter];
-
-/// Flows whose frames were first seen at a queue that are remembered.
-const MAX_FLOWS: usize = 1 << 16;
-
-/// Hops that end a way: behind the driver nothing keeps a frame from them.
-const ENDS: &[Hop] = &[Hop::NicDone, Hop::VmmRead, Hop::VmmReadEnd];
 
 /// A drop's place and reason: last hop before it, slot of the device, reason code, code address.
 pub type DropKey = (Hop, Option<u8>, u32, u64);
@@ -58,9 +52,7 @@ pub struct LossBook {
     /// Counts of passages.
     pub passages: Passages,
     taps: BTreeMap<u8, TapFacts>,
-    origins: Origins,
-    /// Passages that were first seen at a queue, by flow and where they went.
-    unentered: BTreeMap<(u64, Side), u64>,
+    partials: Partials,
 }
 
 /// What is known of a frame whose end was not seen. None of these says that it was lost.
@@ -130,7 +122,7 @@ impl LossBook {
     pub fn passage(&mut self, passage: &Passage) {
         self.count(passage);
         self.joined(passage);
-        self.learn(passage);
+        self.partials.learn(passage);
         self.coverage(passage);
         self.untold(passage);
         if let End::Dropped { reason, device } = passage.end {
@@ -202,30 +194,16 @@ impl LossBook {
         self.passages.unannounced += u64::from(unannounced);
     }
 
-    /// What a passage says of where flows come from: its own, and its answers' from where it went.
-    fn learn(&mut self, passage: &Passage) {
-        let now_ns = passage.start_ns();
-        self.origins.note(passage.flow, passage.from, now_ns);
-        self.origins.note(passage.flow_to ^ 1, passage.to, now_ns);
-        let unentered = passage.from == Side::Host && passage.branch.is_none() && is_talk(passage);
-        let key = (passage.flow, passage.to);
-        if unentered && (self.unentered.len() < MAX_FLOWS || self.unentered.contains_key(&key)) {
-            *self.unentered.entry(key).or_default() += 1;
-        }
-    }
-
-    /// To be called when all passages have been entered: of those that were first seen at a queue, as the host's own are,
-    /// some belong to flows that others show to come from a guest or the wire. These were missed where they entered.
+    /// To be called when all passages have been entered: enters those of which one end was not seen, as far as others of
+    /// their flow tell that they were not the host's own.
     pub fn settle(&mut self) {
-        for ((flow, to), count) in std::mem::take(&mut self.unentered) {
-            let Some(from) = self.origins.of(flow) else { continue };
-            let before_queue = |hop: &&Hop| hop.stage() < Hop::NicQueue.stage();
-            for &hop in way(from, to).iter().filter(before_queue) {
-                if self.serves_between(from, to, hop) {
-                    self.expected[hop as usize] += count;
-                }
+        let mut partials = std::mem::take(&mut self.partials);
+        partials.settle(|from, to, hop, passed| {
+            if self.serves_between(from, to, hop) {
+                self.expected[hop as usize] += passed.expected;
+                self.found[hop as usize] += passed.found;
             }
-        }
+        });
     }
 
     /// A hop is expected where the passage was seen at it or beyond it, and, at the ends of the way, where the
@@ -235,10 +213,12 @@ impl LossBook {
         if passage.branch == Some(Branch::Copy) || way.is_empty() {
             return;
         }
-        let own = passage.shared_stage()..;
+        // A segment has to itself what lies behind the cutting. What cuts before the queue is no part of the way.
+        let cut_at = if passage.cut_early { Hop::NicQueue.stage() } else { Hop::NicXmit.stage() };
+        let own = cut_at.max(passage.shared_stage() + 1);
         let network = self.network(passage);
         for &hop in way.iter().chain(network) {
-            let mine = passage.shared == 0 || (own.contains(&hop.stage()) && hop.stage() > own.start);
+            let mine = passage.shared == 0 || hop.stage() >= own;
             if mine && self.serves(passage, hop) && must_have_passed(passage, hop) {
                 self.expected[hop as usize] += 1;
                 self.found[hop as usize] += u64::from(passage.time_at(hop).is_some());
@@ -319,11 +299,17 @@ fn way(from: Side, to: Side) -> &'static [Hop] {
 /// over, and nothing could keep it from there.
 fn must_have_passed(passage: &Passage, hop: Hop) -> bool {
     let seen_behind = hop.stage() <= passage.stage();
+    // A queue hands on what it took, a driver frees it, and a VMM copies what is in its ring, unless the kernel drops it.
+    let queued = hop.stage() > Hop::NicQueue.stage() && passage.stage() >= Hop::NicQueue.stage();
     let over = match passage.end {
         End::Done => true,
-        // A driver frees whatever it has taken, and a VMM copies what is in its ring, unless the kernel drops it.
-        End::Unfinished | End::Consumed => ENDS.contains(&hop) && passage.stage() >= Hop::NicXmit.stage(),
-        End::Dropped { .. } | End::Branched | End::Cut | End::Open | End::Evicted => false,
+        // What holds several frames may have been cut up unseen.
+        End::Unfinished | End::Consumed => {
+            queued && (passage.stage() > Hop::NicQueue.stage() || passage.wire_frames() == 1)
+        }
+        // Its segments were seen behind the queue, and none in it.
+        End::Cut => !passage.cut_early && hop.stage() <= Hop::NicQueue.stage(),
+        End::Dropped { .. } | End::Branched | End::Open | End::Evicted => false,
     };
     seen_behind || over
 }

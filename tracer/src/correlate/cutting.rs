@@ -27,6 +27,8 @@ pub(super) struct Cut {
     next: u32,
     /// Segments seen.
     segments: u32,
+    /// One of them was seen before the driver.
+    early: bool,
 }
 
 /// Super-frames that were cut, by flow: slot and number of their passages, in the order of their cutting.
@@ -157,6 +159,7 @@ impl Correlator {
         let Some(open) = self.open.get_mut(slot).filter(|open| open.number == number) else { return };
         if let Some(cut) = open.cut.filter(|cut| cut.segments > 0) {
             (open.ended, open.passage.segments) = (Some(End::Cut), cut.segments);
+            open.passage.cut_early = cut.early;
         }
         self.close(slot, End::Unfinished);
     }
@@ -177,10 +180,13 @@ impl Correlator {
         let over: Vec<_> = waiting.iter().copied().take_while(|entry| *entry != (slot, number)).collect();
         let Some(open) = self.open.get_mut(slot) else { return false };
         open.passage.ambiguous |= doubted;
-        let segment = open.passage.segment(event);
+        let early = open.cut.is_some_and(|cut| cut.early) || event.hop.stage() < Hop::NicXmit.stage();
+        let segment = Passage { cut_early: early, ..open.passage.segment(event) };
+        // Where its own queue was not seen, they tell where it went.
+        open.passage.to = segment.to;
         let end = offset + event.payload();
         let whole = end >= open.passage.payload;
-        open.cut = open.cut.map(|cut| Cut { next: end, segments: cut.segments + 1 });
+        open.cut = open.cut.map(|cut| Cut { next: end, segments: cut.segments + 1, early });
         self.open.insert(Open::new(segment));
         self.release.begin(event.time_ns);
         if event.kind == Some(Kind::Udp) {

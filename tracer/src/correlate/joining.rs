@@ -25,7 +25,7 @@ impl Correlator {
             if open.passage.goes_on_at(event.hop) && open.fits(event) {
                 let grew = open.grew(event);
                 open.passage.add(event, Rule::Pointer);
-                self.origins.translated(&open.passage);
+                self.origins.went_on(&open.passage);
                 self.open.note_head(slot, event.head);
                 if grew {
                     self.merge(slot, event);
@@ -65,10 +65,18 @@ impl Correlator {
         }
     }
 
+    /// Whether a frame can be seen first at this event. At a driver or a ring only what must have been missed before.
+    fn is_birth(&self, event: &Event) -> bool {
+        match event.hop {
+            Hop::TapRx | Hop::NicRx | Hop::NicStack | Hop::NicQueue | Hop::TapQueue => true,
+            Hop::NicXmit | Hop::TapRing => self.options.segments_told && self.origins.has_entered(event),
+            _ => false,
+        }
+    }
+
     /// Begins a passage where a frame is born; anywhere else the event stays alone.
     pub(super) fn begin(&mut self, event: &Event) {
-        let births = [Hop::TapRx, Hop::NicRx, Hop::NicStack, Hop::NicQueue, Hop::TapQueue];
-        if !births.contains(&event.hop) {
+        if !self.is_birth(event) {
             return;
         }
         let mut passage = Passage::begin(event, self.spare.pop().unwrap_or_default());

@@ -61,6 +61,11 @@ impl Correlator {
             Hop::NicQueue if open.branches == 0 && self.options.segments_told => {
                 self.transmitted_by_free(event)
             }
+            // Its place in the ring and the copy's start were not seen. What a queue or a full ring discards is dropped, not
+            // consumed (`tun_net_xmit`, `tun_do_read`; drivers/net/tun.c).
+            Hop::TapQueue if open.branches == 0 && self.options.segments_told => {
+                self.copied_out(slot, event);
+            }
             _ if open.branches > 0 => self.close(slot, End::Branched),
             _ => self.vacate(slot, End::Consumed),
         }
@@ -185,8 +190,8 @@ impl Correlator {
         }
     }
 
-    /// The guest of a VM shows that it runs: what it was given before was taken, whether an entry was seen or not. Where interrupts announce them, these and the entry that follows tell
-    /// better: a guest may have run for another reason.
+    /// The guest of a VM shows that it runs: what it was given before was taken, whether an entry was seen or not. Where
+    /// interrupts announce them, these and the entry that follows tell better: a guest may have run for another reason.
     pub(super) fn guest_ran(&mut self, vm: usize) {
         let announces = self.announces(vm);
         self.take(vm, |_, last, now_ns| !announces || last.time_ns + ANNOUNCE_WITHIN_NS < now_ns);

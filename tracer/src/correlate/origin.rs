@@ -8,6 +8,7 @@ use super::{
     passage::{Passage, Side},
     recent::Recent,
 };
+use crate::decode::Event;
 
 /// How long the correlator remembers a flow that nothing is seen of, ns of event time.
 pub(super) const WITHIN_NS: u64 = 60_000_000_000;
@@ -24,7 +25,15 @@ pub(crate) fn is_talk(passage: &Passage) -> bool {
 /// only the counts of what was missed suffer.
 #[derive(Clone, Debug)]
 pub(crate) struct Origins {
-    by_flow: Recent<u64, Option<Side>>,
+    by_flow: Recent<u64, Origin>,
+}
+
+/// Of one flow.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    side: Option<Side>,
+    /// It has frames that may be cut up on their way.
+    cut: bool,
 }
 
 impl Default for Origins {
@@ -42,24 +51,41 @@ impl Origins {
     /// A passage begins: says where its flow comes from, or is told.
     pub(super) fn begin(&mut self, passage: &mut Passage) {
         if passage.from != Side::Host {
-            return self.note(passage.flow, passage.from, passage.start_ns());
+            self.note(passage.flow, passage.from, passage.start_ns());
+            return self.note_cut(passage.flow, passage.gso_size > 0);
         }
         if let Some(side) = self.of(passage.flow).filter(|_| is_talk(passage)) {
             (passage.from, passage.inferred) = (side, true);
         }
     }
 
-    /// A passage has gone on: behind a NAT its flow is another one.
-    pub(super) fn translated(&mut self, passage: &Passage) {
-        if passage.flow_to != passage.flow && passage.from != Side::Host {
+    /// A passage has gone on: behind a NAT its flow is another one, and behind GRO it may be larger.
+    pub(super) fn went_on(&mut self, passage: &Passage) {
+        if passage.from == Side::Host {
+            return;
+        }
+        if passage.flow_to != passage.flow {
             let now_ns = passage.stamps.last().map_or(0, |stamp| stamp.time_ns);
             self.note(passage.flow_to, passage.from, now_ns);
         }
+        self.note_cut(passage.flow_to, passage.gso_size > 0);
+    }
+
+    fn note_cut(&mut self, flow: u64, cut: bool) {
+        if let Some(known) = self.by_flow.get_mut(flow).filter(|_| cut) {
+            known.cut = true;
+        }
+    }
+
+    /// Whether a frame that is first seen at a driver or a ring is known to have entered the host, and by itself: all of
+    /// its flow that entered were no larger than a frame of the wire.
+    pub(super) fn has_entered(&self, event: &Event) -> bool {
+        self.by_flow.get(event.flow).is_some_and(|origin| origin.side.is_some() && !origin.cut)
     }
 
     /// Where a flow comes from, if that is known.
     pub(crate) fn of(&self, flow: u64) -> Option<Side> {
-        self.by_flow.get(flow).copied().flatten()
+        self.by_flow.get(flow)?.side
     }
 
     /// Says that frames of a flow come from a side.
@@ -67,9 +93,7 @@ impl Origins {
         if flow == 0 || side == Side::Host {
             return;
         }
-        let known = self.by_flow.entry(flow, now_ns, || Some(side));
-        if *known != Some(side) {
-            *known = None;
-        }
+        let known = self.by_flow.entry(flow, now_ns, || Origin { side: Some(side), cut: false });
+        known.side = known.side.filter(|known| *known == side);
     }
 }

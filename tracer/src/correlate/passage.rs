@@ -149,6 +149,9 @@ pub struct Passage {
     pub gso_size: u16,
     /// Segments of it that were seen, if the kernel cut it.
     pub segments: u32,
+    /// A super-frame that was cut before the queue of the device it left by, or a segment of one; as far as segments that
+    /// were seen tell.
+    pub cut_early: bool,
     /// Whether it came or went in a tunnel.
     pub tunnelled: bool,
     /// What it branched off another passage as; its first `shared` stamps are that one's too.
@@ -198,6 +201,7 @@ impl Passage {
             ambiguous: false,
             gso_size: event.gso_size,
             segments: 0,
+            cut_early: false,
             tunnelled: event.tunnelled,
             branch: None,
             shared: 0,

@@ -52,6 +52,11 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         self.younger.get(&key).or_else(|| self.older.get(&key))
     }
 
+    /// The value of a key, if there is one, which does not count as use.
+    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        self.younger.get_mut(&key).or_else(|| self.older.get_mut(&key))
+    }
+
     /// Whether a key without a value may have had one that meant something.
     pub(super) fn is_doubted(&self, key: K, now_ns: u64) -> bool {
         now_ns < self.doubted_until_ns && self.get(key).is_none()
