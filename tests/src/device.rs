@@ -33,10 +33,10 @@ pub struct Counters {
 }
 
 impl Frames {
-    /// Counts one more.
-    pub fn add(&mut self, bytes: u32) {
-        self.frames += 1;
-        self.bytes += u64::from(bytes);
+    /// Counts more.
+    pub fn add(&mut self, frames: u64, bytes: u64) {
+        self.frames += frames;
+        self.bytes += bytes;
     }
 }
 

@@ -109,6 +109,9 @@ pub struct Stage {
     pub lab: TestLab,
     /// The NIC.
     pub nic: Port,
+    /// Whether the NIC counts a super-frame's segments: one that cuts frames up counts what is on the wire, a veth what
+    /// it was given.
+    pub counts_segments: bool,
     recordings: Recordings,
     servers: Vec<Child>,
 }
@@ -138,7 +141,14 @@ impl Stage {
         let lab = TestLab::up_with(options).unwrap();
         let nic = Port { netns: format!("vmhop-{}-host", lab.name()), device: nic_of(options) };
         let server = lab.command(&["exec", "peer", "--", "iperf3", "-s"]).unwrap().spawn().unwrap();
-        Stage { lab, nic, recordings: Recordings::new(), servers: vec![server] }
+        let recordings = Recordings::new();
+        Stage { lab, nic, counts_segments: false, recordings, servers: vec![server] }
+    }
+
+    /// With a NIC that counts a super-frame's segments.
+    pub fn counting_segments(mut self) -> Stage {
+        self.counts_segments = true;
+        self
     }
 
     /// The peer's namespace.
@@ -196,13 +206,19 @@ impl Stage {
             (from, self.nic.when_quiet())
         });
         let (report, exchanges) = analyse(&path);
-        let seen = at_nic(&path, &self.nic, from.time_ns..to.time_ns);
+        let passed = at_nic(&path, &self.nic, from.time_ns..to.time_ns);
+        let seen = if self.counts_segments { passed.wire } else { passed.frames };
         let counted = scene.counted(to.counters - from.counters);
         let played = Played { report, exchanges, counted, seen };
         eprintln!("{}: {}", scene.name, summary(&played));
         let mut faults = faults(scene, &played.report);
         if seen != counted {
             faults.push(format!("at the NIC: seen {seen:?}, counted {counted:?}"));
+        }
+        let whole = at_nic(&path, &self.nic, 0..u64::MAX);
+        let reported = reported(&played.report, &self.nic.device);
+        if whole != reported {
+            faults.push(format!("at the NIC: recorded {whole:?}, reported {reported:?}"));
         }
         (played, faults)
     }
@@ -224,26 +240,52 @@ fn nic_of(options: &[&str]) -> String {
     wire.and_then(|pair| pair.split(',').next()).unwrap_or("nic0").to_owned()
 }
 
+/// What passed a NIC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Super-frames as one, with their bytes as they are in the host.
+    pub frames: Counters,
+    /// Their segments, each with headers of its own.
+    pub wire: Counters,
+}
+
 /// What a recording has of a NIC's frames within a time.
-pub fn at_nic(recording: &Path, nic: &Port, within: Range<u64>) -> Counters {
+pub fn at_nic(recording: &Path, nic: &Port, within: Range<u64>) -> Passed {
     let mut reader = RecordReader::open(recording).unwrap();
     let is_nic = |device: &tracer::topology::Device| {
         device.name == nic.device && device.netns_name.as_deref() == Some(&nic.netns)
     };
     let slot = reader.header().devices.iter().find(|entry| is_nic(&entry.device)).unwrap().slot;
-    let mut counters = Counters::default();
+    let mut passed = Passed::default();
     for item in reader.by_ref() {
         let Item::Event(event) = item.unwrap() else { continue };
         if event.device != Some(slot) || !within.contains(&event.time_ns) {
             continue;
         }
-        match event.hop {
-            Hop::NicRx => counters.rx.add(event.len),
-            Hop::NicXmit => counters.tx.add(event.len),
-            _ => {}
-        }
+        let (frames, wire) = match event.hop {
+            Hop::NicRx => (&mut passed.frames.rx, &mut passed.wire.rx),
+            Hop::NicXmit => (&mut passed.frames.tx, &mut passed.wire.tx),
+            _ => continue,
+        };
+        let (segments, len) = (u64::from(event.wire_frames()), u64::from(event.len));
+        frames.add(1, len);
+        wire.add(segments, len + (segments - 1) * u64::from(event.overhead));
     }
-    counters
+    passed
+}
+
+/// What a report says of a NIC.
+fn reported(report: &Report, nic: &str) -> Passed {
+    let mut passed = Passed::default();
+    for row in report.nics.iter().filter(|row| row.device == nic) {
+        let (frames, wire) = match &*row.way {
+            "receive" => (&mut passed.frames.rx, &mut passed.wire.rx),
+            _ => (&mut passed.frames.tx, &mut passed.wire.tx),
+        };
+        frames.add(row.frames, row.bytes);
+        wire.add(row.wire_frames, row.wire_bytes);
+    }
+    passed
 }
 
 /// Hops of frames, at which coverage means something.

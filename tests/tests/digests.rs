@@ -102,10 +102,11 @@ impl Score {
         if let Some(flow) = seen.flow {
             self.compare("addresses", frame, flow, flow_of(&parsed));
         }
+        let at_nic = behind_the_stack(bytes);
+        let ethertype = u16::from_be_bytes([at_nic[12], at_nic[13]]);
+        let parsed = parse(&Slice(&at_nic), ethertype, at_nic.len() as u32, &KEY);
         // The bridge may have pulled more of it together.
-        // What says that it is shorter than it is, the stack behind the tap cuts to what it says.
-        let whole = readable == bytes.len() && !says_less(bytes) && !frames::is_wrapped_still(&parsed);
-        for event in seen.nic.iter().filter(|_| whole) {
+        for event in seen.nic.iter().filter(|_| readable == bytes.len()) {
             self.compare(
                 "NIC",
                 frame,
@@ -127,15 +128,17 @@ impl Score {
     }
 }
 
-/// Whether a frame of IPv6, perhaps behind tags, has more bytes than its header says.
-fn says_less(bytes: &[u8]) -> bool {
-    let mut start = 14;
-    while start + 4 < bytes.len() && matches!(bytes[start - 2..start], [0x81, 0] | [0x88, 0xa8]) {
-        start += 4;
+/// A frame as it is in the buffer at the NIC: its outermost tag is beside it (`skb_vlan_untag`), and of IPv6 without one
+/// the bridge has cut off what is more than the header says (`br_validate_ipv6`, net/bridge/br_netfilter_ipv6.c).
+fn behind_the_stack(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if bytes.len() >= 18 && matches!(bytes[12..14], [0x81, 0] | [0x88, 0xa8]) {
+        bytes.drain(12..16);
+    } else if bytes.len() >= 54 && bytes[12..14] == [0x86, 0xdd] {
+        let says = 54 + usize::from(u16::from_be_bytes([bytes[18], bytes[19]]));
+        bytes.truncate(says);
     }
-    let is_ipv6 = bytes[start - 2..start] == [0x86, 0xdd] && bytes.len() >= start + 40;
-    is_ipv6
-        && start + 40 + usize::from(u16::from_be_bytes([bytes[start + 4], bytes[start + 5]])) < bytes.len()
+    bytes
 }
 
 fn all(event: &Event) -> (Read, u8, u32) {

@@ -55,6 +55,7 @@ mod unwrap;
 pub use self::{
     bytes::{Bytes, Slice, WINDOW_BYTES, WINDOW_WORDS, Window},
     headers::{Frame, Kind},
+    unwrap::{MAX_WRAPPINGS, wrappings},
 };
 
 /// Ethernet header without tags, bytes.

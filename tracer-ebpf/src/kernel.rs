@@ -192,13 +192,15 @@ impl Bytes for Memory {
     #[inline(always)]
     fn window(&self, offset: u32) -> Window {
         let mut words = MaybeUninit::<[u32; WINDOW_WORDS]>::uninit();
-        let from = (self.start + offset as u64) as *const c_void;
+        // Behind the linear part nothing is read.
+        let left = self.linear.saturating_sub(offset);
+        let from = (self.start + (self.linear - left) as u64) as *const c_void;
         // SAFETY: the helper writes all WINDOW_BYTES, zeros on a fault.
         let (failed, words) = unsafe {
             let failed = bpf_probe_read_kernel(words.as_mut_ptr().cast(), WINDOW_BYTES as u32, from);
             (failed, words.assume_init())
         };
-        let available = self.linear.saturating_sub(offset).min(WINDOW_BYTES as u32);
+        let available = left.min(WINDOW_BYTES as u32);
         Window { words, available: if failed != 0 { 0 } else { available } }
     }
 

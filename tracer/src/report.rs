@@ -294,6 +294,9 @@ pub struct Losses {
     pub ring_by_cpu: Vec<CpuCount>,
     /// Sum of `ring`.
     pub ring_total: u64,
+    /// Runs of BPF programs that the kernel skipped, because they ran already on that CPU: events that nobody saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<ProgramCount>,
     /// Records that could not be decoded.
     pub undecoded: u64,
     /// Events that came too late to be put in order.
@@ -308,6 +311,15 @@ pub struct Losses {
     /// Frames of which no end was seen. None of these is known to be lost.
     #[serde(default)]
     pub vanished: Vec<VanishedRow>,
+}
+
+/// A count of one BPF program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramCount {
+    /// Its name.
+    pub program: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// Frames of which no end was seen, behind one hop.

@@ -116,6 +116,13 @@ pub enum Warning {
         /// How many.
         events: u64,
     },
+    /// Runs of BPF programs that the kernel skipped.
+    Skipped {
+        /// How many.
+        runs: u64,
+        /// Share of all runs, 0 to 1.
+        share: f64,
+    },
     /// Frames that the kernel dropped.
     Dropped {
         /// How many.
@@ -194,6 +201,11 @@ fn recording(report: &Report, found: &mut Vec<Warning>) {
     }
     if losses.undecoded > 0 {
         found.push(Warning::Undecoded { records: losses.undecoded });
+    }
+    let runs = losses.skipped.iter().map(|program| program.count).sum();
+    if runs > 0 {
+        let all = cost.programs.iter().map(|program| program.runs + program.missed).sum();
+        found.push(Warning::Skipped { runs, share: ratio(runs, all) });
     }
     let share = cost.programs_share + cost.reader_share;
     if share > COST {
@@ -314,12 +326,13 @@ impl Warning {
             Self::Ambiguous { .. } => 9,
             Self::Evicted { .. } => 10,
             Self::Late { .. } => 11,
-            Self::Dropped { .. } => 12,
-            Self::Unanswered { .. } => 13,
-            Self::Costly { .. } => 14,
-            Self::Unaccounted { .. } => 15,
-            Self::Inseparable { .. } => 16,
-            Self::Unheard { .. } => 17,
+            Self::Skipped { .. } => 12,
+            Self::Dropped { .. } => 13,
+            Self::Unanswered { .. } => 14,
+            Self::Costly { .. } => 15,
+            Self::Unaccounted { .. } => 16,
+            Self::Inseparable { .. } => 17,
+            Self::Unheard { .. } => 18,
         }
     }
 }

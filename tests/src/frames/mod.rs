@@ -40,11 +40,3 @@ pub fn captured() -> Vec<Named> {
 pub fn made() -> Vec<Named> {
     [sound(), lying(), nested()].concat()
 }
-
-/// Whether a frame was opened as far as the parser goes, and is wrapped still: one more tag around it, or one less, and
-/// another frame is read. The kernel keeps the outermost tag beside the frame, so that it reads one deeper.
-pub fn is_wrapped_still(frame: &tracer_common::frame::Frame) -> bool {
-    let tag = matches!(frame.ethertype, 0x8100 | 0x88a8 | 0x6558);
-    let tunnel = matches!(frame.protocol, 4 | 41 | 47) || matches!(frame.dst_port, 4789 | 8472 | 6081);
-    tag || tunnel
-}

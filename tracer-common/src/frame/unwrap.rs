@@ -16,10 +16,12 @@ use core::hint::black_box;
 use super::{Bytes, ETHERNET_HEADER, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_UDP, Window};
 
 /// Tags and tunnels that are opened; an Ethernet header in a tunnel counts as one.
-const MAX_WRAPPINGS: u32 = 5;
+pub const MAX_WRAPPINGS: u32 = 5;
 
-const ETHERTYPE_VLAN: u16 = 0x8100;
-const ETHERTYPE_QINQ: u16 = 0x88a8;
+const IPV4: u32 = ETHERTYPE_IPV4 as u32;
+const IPV6: u32 = ETHERTYPE_IPV6 as u32;
+const VLAN: u32 = 0x8100;
+const QINQ: u32 = 0x88a8;
 /// Transparent Ethernet bridging: a whole Ethernet frame follows.
 const ETHERTYPE_ETHERNET: u16 = 0x6558;
 
@@ -51,49 +53,61 @@ pub(super) struct Place {
     pub(super) window: Window,
     /// Whether it lies in a tunnel.
     pub(super) tunnelled: bool,
+    /// How many wrappings were opened.
+    opened: u32,
 }
 
-/// One wrapping: its length in bytes from bit [`LENGTH`] on, [`TUNNEL`], and the ethertype of what follows. 0: none. One
-/// word, so that the verifier has one value to follow.
+/// How many tags and tunnels around a frame, whose outermost ethertype is given, are opened: at most [`MAX_WRAPPINGS`].
+pub fn wrappings(bytes: &impl Bytes, ethertype: u16) -> u32 {
+    innermost(bytes, ethertype).opened
+}
+
+/// One wrapping: its length in bytes from bit [`LENGTH`] on, [`TUNNEL`], and what follows. 0: none. One word, so that the
+/// verifier has one value to follow.
 type Wrapping = u32;
 
 const NONE: Wrapping = 0;
+/// What follows: an ethertype as it stands in the frame, or this: an Ethernet header in a tunnel, all but its first
+/// [`MACS_BUT_TWO`] bytes.
+const ETHERNET: u32 = 1 << 16 | ETHERTYPE_ETHERNET as u32;
+const FOLLOWING: u32 = 0x1_ffff;
 /// It is a tunnel.
-const TUNNEL: Wrapping = 1 << 16;
-const LENGTH: u32 = 17;
+const TUNNEL: Wrapping = 1 << 17;
+const LENGTH: u32 = 18;
 
 #[inline(always)]
-const fn wrapping(length: u32, ethertype: u16, tunnel: Wrapping) -> Wrapping {
-    (length << LENGTH) | tunnel | ethertype as u32
+const fn wrapping(length: u32, following: u32, tunnel: Wrapping) -> Wrapping {
+    (length << LENGTH) | tunnel | following
 }
 
 /// Finds the innermost frame of one whose outermost ethertype is given.
 #[inline(always)]
 pub(super) fn innermost(bytes: &impl Bytes, ethertype: u16) -> Place {
     let offset = ETHERNET_HEADER;
-    let mut place = Place { offset, ethertype, window: bytes.window(offset), tunnelled: false };
+    let mut place = Place { offset, ethertype, window: bytes.window(offset), tunnelled: false, opened: 0 };
+    let mut following = u32::from(ethertype);
     // The compiler would unroll a loop of so many rounds, of which most frames take none.
     for _ in 0..black_box(MAX_WRAPPINGS) {
-        let wrapping = bytes.forget(around(&place.window, place.ethertype));
+        let wrapping = bytes.forget(around(&place.window, following));
         if wrapping == NONE {
             break;
         }
+        place.opened += 1;
         place.offset += wrapping >> LENGTH;
-        place.ethertype = wrapping as u16;
+        following = wrapping & FOLLOWING;
         place.tunnelled |= wrapping & TUNNEL != 0;
         place.window = bytes.window(place.offset);
     }
+    place.ethertype = following as u16;
     place
 }
 
 #[inline(always)]
-fn around(window: &Window, ethertype: u16) -> Wrapping {
-    match ethertype {
-        ETHERTYPE_IPV4 => behind_ipv4(window),
-        ETHERTYPE_IPV6 => behind_ipv6(window),
-        ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_ETHERNET if window.available >= TAG => {
-            wrapping(TAG, window.be32(0) as u16, 0)
-        }
+fn around(window: &Window, following: u32) -> Wrapping {
+    match following {
+        IPV4 => behind_ipv4(window),
+        IPV6 => behind_ipv6(window),
+        VLAN | QINQ | ETHERNET if window.available >= TAG => wrapping(TAG, window.be32(0) & 0xffff, 0),
         _ => NONE,
     }
 }
@@ -128,8 +142,8 @@ fn behind_ipv6(window: &Window) -> Wrapping {
 fn behind_ip<const AT: usize>(window: &Window, protocol: u8) -> Wrapping {
     let header = AT as u32 * 4;
     match protocol {
-        PROTOCOL_IPIP => wrapping(header, ETHERTYPE_IPV4, TUNNEL),
-        PROTOCOL_IPV6 => wrapping(header, ETHERTYPE_IPV6, TUNNEL),
+        PROTOCOL_IPIP => wrapping(header, IPV4, TUNNEL),
+        PROTOCOL_IPV6 => wrapping(header, IPV6, TUNNEL),
         PROTOCOL_GRE if window.available >= header + 4 => behind_gre(window.be32(AT), header),
         PROTOCOL_UDP if window.available >= header + UDP_HEADER + 4 => {
             behind_udp(window.be32(AT) as u16, window.be32(AT + 2), header + UDP_HEADER)
@@ -166,8 +180,8 @@ fn behind_udp(port: u16, first: u32, header: u32) -> Wrapping {
 #[inline(always)]
 fn carried(ethertype: u16, length: u32) -> Wrapping {
     match ethertype {
-        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => wrapping(length, ethertype, TUNNEL),
-        ETHERTYPE_ETHERNET => wrapping(length + MACS_BUT_TWO, ethertype, TUNNEL),
+        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => wrapping(length, u32::from(ethertype), TUNNEL),
+        ETHERTYPE_ETHERNET => wrapping(length + MACS_BUT_TWO, ETHERNET, TUNNEL),
         _ => NONE,
     }
 }

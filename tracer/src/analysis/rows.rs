@@ -15,10 +15,10 @@ use crate::{
     },
     latency::{GroupBook, Layer, Span, Stats},
     loss::{DropKey, ELSEWHERE, Vanished},
-    recording::{Header, PlannedHop},
+    recording::{Counters, Header, PlannedHop},
     report::{
-        Cost, CpuCount, Drop, Exchanges, GivenUp, Group, HopCount, HopRow, LayerRow, Losses, Recording,
-        Report, RuleCount, SCHEMA, SegmentRow, VanishedRow,
+        Cost, CpuCount, Drop, Exchanges, GivenUp, Group, HopCount, HopRow, LayerRow, Losses, ProgramCount,
+        Recording, Report, RuleCount, SCHEMA, SegmentRow, VanishedRow,
     },
 };
 
@@ -283,6 +283,7 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
         ring_by_cpu: counters.lost_by_cpu.iter().map(|(&cpu, &count)| CpuCount { cpu, count }).collect(),
         ring_total: ring.iter().map(|row| row.count).sum(),
         ring,
+        skipped: skipped(counters),
         undecoded: counters.undecoded,
         late: correlator.late(),
         evicted: correlator.evicted,
@@ -290,6 +291,11 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
         vanished: books.loss.vanished.iter().map(|(key, count)| vanished_row(header, *key, *count)).collect(),
         drops: books.loss.drops.iter().map(|(key, count)| drop_row(header, books, key, *count)).collect(),
     }
+}
+
+fn skipped(counters: &Counters) -> Vec<ProgramCount> {
+    let skipped = counters.programs.iter().filter(|program| program.missed > 0);
+    skipped.map(|it| ProgramCount { program: it.program.clone(), count: it.missed }).collect()
 }
 
 /// What was given up for want of room, beside whole passages.

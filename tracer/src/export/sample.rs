@@ -4,8 +4,8 @@ use crate::{
     recording::{Host, ProgramCost},
     report::{
         Cost, CpuCount, Drop, Exchanges, FlowRow, Group, HopCount, HopRow, LayerRow, Losses, NicRow,
-        Passages, Recording, Report, RuleCount, SCHEMA, SegmentRow, ThreadRow, VanishedRow, VcpuTimeKind,
-        VcpuTimeRow, VmBill, WarningRow,
+        Passages, ProgramCount, Recording, Report, RuleCount, SCHEMA, SegmentRow, ThreadRow, VanishedRow,
+        VcpuTimeKind, VcpuTimeRow, VmBill, WarningRow,
     },
     topology::Topology,
 };
@@ -97,6 +97,7 @@ pub(crate) fn full() -> Report {
         ring: vec![HopCount { hop: "vmm.wake".to_owned(), count: 2 }],
         ring_by_cpu: vec![CpuCount { cpu: 1, count: 2 }],
         ring_total: 2,
+        skipped: vec![ProgramCount { program: "consume_skb".to_owned(), count: 1 }],
         undecoded: 0,
         late: 0,
         evicted: 0,
@@ -293,7 +294,8 @@ pub(crate) fn bill() -> VmBill {
 }
 
 fn cost() -> Cost {
-    let program = |name: &str, runs, run_ns| ProgramCost { program: name.to_owned(), runs, run_ns };
+    let program =
+        |name: &str, runs, run_ns| ProgramCost { program: name.to_owned(), runs, run_ns, missed: 0 };
     Cost {
         programs: vec![
             program("netif_receive_skb", 4_821, 1_205_250),

@@ -1,22 +1,25 @@
 //! What the programs cost (the kernel's own statistics) and what they lost (their counters).
 
-use std::{collections::BTreeMap, os::fd::OwnedFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray},
-    programs::ProgramInfo,
     sys::{Stats, enable_stats},
 };
 use tracer_common::hop::{HOP_SLOTS, Hop};
 
+use super::statistics::Statistics;
 use crate::recording::{Counters, ProgramCost};
 
 /// Reads costs and losses while it lives; with it, the kernel stops measuring run times.
 pub struct CostMeter {
     lost: PerCpuArray<MapData, u64>,
-    programs: Vec<(String, u32)>,
+    programs: Vec<(String, OwnedFd)>,
     _stats: Option<OwnedFd>,
 }
 
@@ -24,7 +27,7 @@ impl CostMeter {
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<CostMeter> {
         let map = ebpf.take_map("LOST").ok_or_else(|| anyhow!("the loss counters were taken before"))?;
         let loaded = |(name, program): (&str, &aya::programs::Program)| {
-            Some((name.to_owned(), program.info().ok()?.id()))
+            Some((name.to_owned(), program.fd().ok()?.as_fd().try_clone_to_owned().ok()?))
         };
         // v5.8 and later; without it costs read as zero runs, which the report shows as not measured.
         let stats =
@@ -51,17 +54,13 @@ impl CostMeter {
                 *counters.lost_by_cpu.entry(cpu).or_default() += lost;
             }
         }
-        counters.programs = self.programs.iter().filter_map(|(name, id)| cost_of(name, *id)).collect();
+        counters.programs =
+            self.programs.iter().filter_map(|(name, program)| cost_of(name, program)).collect();
         Ok(())
     }
 }
 
-fn cost_of(name: &str, id: u32) -> Option<ProgramCost> {
-    let info =
-        aya::programs::loaded_programs().filter_map(Result::ok).find(|info: &ProgramInfo| info.id() == id)?;
-    Some(ProgramCost {
-        program: name.to_owned(),
-        runs: info.run_count(),
-        run_ns: info.run_time().as_nanos() as u64,
-    })
+fn cost_of(name: &str, program: &OwnedFd) -> Option<ProgramCost> {
+    let Statistics { runs, run_ns, missed } = Statistics::of(program.as_fd()).ok()?;
+    Some(ProgramCost { program: name.to_owned(), runs, run_ns, missed })
 }

@@ -6,6 +6,7 @@
 mod attach;
 mod bill;
 mod cost;
+mod statistics;
 mod targets;
 mod trial;
 mod xdp;

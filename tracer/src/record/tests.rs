@@ -107,7 +107,7 @@ fn notes() -> Vec<Note> {
         dst_port: 65535,
         protocol: 6,
     };
-    let program = ProgramCost { program: "tap_rx".to_owned(), runs: 1, run_ns: u64::MAX };
+    let program = ProgramCost { program: "tap_rx".to_owned(), runs: 1, run_ns: u64::MAX, missed: 2 };
     let counters = Counters {
         lost: BTreeMap::from([("tap.rx".to_owned(), 1)]),
         lost_by_cpu: BTreeMap::from([(1, u64::MAX)]),

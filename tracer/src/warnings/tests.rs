@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     export::sample,
-    report::{Drop, RuleCount, VmBill},
+    report::{Drop, ProgramCount, RuleCount, VmBill},
 };
 
 /// A report that gives no warning.
@@ -105,6 +105,13 @@ fn what_does_not_change_the_conclusions_is_told_as_well() {
             "50.0 % of echo exchanges asked by peer could be one of several",
         ),
         (|it| it.losses.evicted = 7, "7 passages given up because too many were open at once"),
+        (
+            |it| {
+                it.cost.programs[0].runs = 900;
+                it.losses.skipped = vec![ProgramCount { program: "consume_skb".to_owned(), count: 3 }];
+            },
+            "the kernel skipped 3 runs",
+        ),
         (|it| it.losses.late = 1, "1 event came too late to be put in order"),
         (
             |it| {

@@ -88,6 +88,13 @@ impl Warning {
                 "{} came too late to be put in order: their frames lack a hop; record fewer frames with --filter",
                 counted(*events, "event")
             ),
+            Self::Skipped { runs, share } => write!(
+                f,
+                "the kernel skipped {} of BPF programs ({}), which ran already on that CPU when an interrupt came: what \
+                 they would have seen is missing, which the coverage shows",
+                counted(*runs, "run"),
+                percent(*share)
+            ),
             Self::Dropped { frames, chiefly } => write!(
                 f,
                 "the kernel dropped {}, chiefly {}: latencies are those of the frames that got through; see \

@@ -5,7 +5,7 @@ use std::{
     hash::Hash,
 };
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::correlate::{End, Passage, Side, Stamp};
 
@@ -13,6 +13,8 @@ use crate::correlate::{End, Passage, Side, Stamp};
 pub(super) const PATIENCE_NS: u64 = 30_000_000_000;
 /// Room for the answer's stamps, so that they need no other place.
 const ANSWER: usize = 16;
+/// Ages of answered questions that are kept until they are worth looking through.
+const SPARE_AGES: usize = 4096;
 /// Empty queues that are kept for their memory.
 const SPARE: usize = 64;
 
@@ -61,8 +63,10 @@ pub(super) struct Questions<K> {
     most: usize,
     /// None of them is empty.
     by_key: FxHashMap<K, VecDeque<Question>>,
-    /// All questions in the order in which they were asked, those answered among them: number, time and key.
+    /// All questions in the order in which they were asked, some answered ones among them: number, time and key.
     ages: VecDeque<(u64, u64, K)>,
+    /// How many wait.
+    waiting: usize,
     numbers: u64,
     spare: Vec<VecDeque<Question>>,
     /// How many were given up for want of room.
@@ -72,7 +76,7 @@ pub(super) struct Questions<K> {
 impl<K: Copy + Eq + Hash> Questions<K> {
     pub(super) fn new(most: usize) -> Questions<K> {
         let (by_key, ages, spare) = (FxHashMap::default(), VecDeque::new(), Vec::new());
-        Questions { most, by_key, ages, numbers: 0, spare, evicted: 0 }
+        Questions { most, by_key, ages, waiting: 0, numbers: 0, spare, evicted: 0 }
     }
 
     /// Those that wait under a key.
@@ -83,7 +87,9 @@ impl<K: Copy + Eq + Hash> Questions<K> {
     /// Lets `work` change or take those that wait under a key, if there are any.
     pub(super) fn with<R>(&mut self, key: K, work: impl FnOnce(&mut VecDeque<Question>) -> R) -> Option<R> {
         let Entry::Occupied(mut entry) = self.by_key.entry(key) else { return None };
+        let before = entry.get().len();
         let result = work(entry.get_mut());
+        self.waiting -= before - entry.get().len();
         if entry.get().is_empty() {
             let empty = entry.remove();
             if self.spare.len() < SPARE {
@@ -110,15 +116,27 @@ impl<K: Copy + Eq + Hash> Questions<K> {
         let waiting = self.by_key.entry(key).or_insert_with(|| spare.pop().unwrap_or_default());
         let at = waiting.iter().rposition(behind).map_or(0, |at| at + 1);
         waiting.insert(at, question);
+        self.waiting += 1;
         if waiting.len() > room {
             waiting.pop_front();
+            self.waiting -= 1;
             self.evicted += 1;
         }
-        if self.ages.len() > self.most
+        while self.waiting > self.most
             && let Some((number, _, key)) = self.ages.pop_front()
         {
             self.evicted += u64::from(self.take(key, number).is_some());
         }
+        if self.ages.len() > 2 * self.waiting + SPARE_AGES {
+            self.forget_answered();
+        }
+    }
+
+    /// Drops the ages of questions that wait no more.
+    fn forget_answered(&mut self) {
+        let waiting: FxHashSet<u64> =
+            self.by_key.values().flatten().map(|question| question.number).collect();
+        self.ages.retain(|(number, ..)| waiting.contains(number));
     }
 
     /// Takes one that has waited for too long at `now_ns`.
@@ -143,6 +161,7 @@ impl<K: Copy + Eq + Hash> Questions<K> {
     /// Takes all, in no order.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = (K, Question)> {
         self.ages.clear();
+        self.waiting = 0;
         let all = std::mem::take(&mut self.by_key).into_iter();
         all.flat_map(|(key, waiting)| waiting.into_iter().map(move |question| (key, question)))
     }
@@ -188,7 +207,19 @@ mod tests {
             questions.ask(1, 0, question(number), 4, |_| true);
             assert_eq!(questions.with(1, |waiting| waiting.pop_front().map(|it| it.end)), Some(Some(number)));
         }
-        assert_eq!((questions.evicted, questions.ages.len(), questions.by_key.len()), (0, 2, 0));
+        assert_eq!((questions.evicted, questions.waiting, questions.by_key.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn ages_of_answered_ones_are_forgotten() {
+        let mut questions = Questions::new(100);
+        questions.ask(0, 0, question(7), 4, |_| true);
+        for number in 0..3 * SPARE_AGES as u32 {
+            questions.ask(1, 5, question(number), 4, |_| true);
+            questions.with(1, VecDeque::pop_front);
+        }
+        assert!(questions.ages.len() <= SPARE_AGES + 3, "{}", questions.ages.len());
+        assert_eq!(questions.expire(1 + PATIENCE_NS).map(|(key, old)| (key, old.end)), Some((0, 7)));
     }
 
     #[test]

@@ -244,8 +244,8 @@ pub(super) fn flows(rows: &[FlowRow], left_out: u64, out: &mut dyn Write) -> io:
 }
 
 pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
-    let Losses { ring, ring_by_cpu, ring_total, undecoded, late, evicted, given_up, drops, vanished } =
-        losses;
+    let Losses { ring, ring_by_cpu, ring_total, skipped, .. } = losses;
+    let Losses { undecoded, late, evicted, given_up, drops, vanished, .. } = losses;
     writeln!(out, "\nLosses")?;
     let by_hop =
         ring.iter().filter(|at| at.count > 0).map(|at| format!("{} {}", name(&at.hop), count(at.count)));
@@ -258,6 +258,10 @@ pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
         count(*ring_total),
         count(*undecoded)
     )?;
+    if !skipped.is_empty() {
+        let rows = skipped.iter().map(|row| format!("{} {}", name(&row.program), count(row.count)));
+        writeln!(out, "  runs of programs skipped by the kernel: {}", rows.collect::<Vec<_>>().join(", "))?;
+    }
     writeln!(out, "  correlation: {} too late, {} given up", count(*late), count(*evicted))?;
     if !given_up.is_empty() {
         let rows = given_up.iter().map(|row| format!("{} {}", count(row.count), row.what));
