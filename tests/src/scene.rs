@@ -216,7 +216,7 @@ impl Stage {
             faults.push(format!("at the NIC: seen {seen:?}, counted {counted:?}"));
         }
         let whole = at_nic(&path, &self.nic, 0..u64::MAX);
-        let reported = reported(&played.report, &self.nic.device);
+        let reported = reported(&played.report, &self.nic);
         if whole != reported {
             faults.push(format!("at the NIC: recorded {whole:?}, reported {reported:?}"));
         }
@@ -275,9 +275,9 @@ pub fn at_nic(recording: &Path, nic: &Port, within: Range<u64>) -> Passed {
 }
 
 /// What a report says of a NIC.
-fn reported(report: &Report, nic: &str) -> Passed {
+fn reported(report: &Report, nic: &Port) -> Passed {
     let mut passed = Passed::default();
-    for row in report.nics.iter().filter(|row| row.device == nic) {
+    for row in report.nics.iter().filter(|row| row.device == nic.device && row.netns == nic.netns) {
         let (frames, wire) = match &*row.way {
             "receive" => (&mut passed.frames.rx, &mut passed.wire.rx),
             _ => (&mut passed.frames.tx, &mut passed.wire.tx),

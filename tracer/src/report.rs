@@ -260,6 +260,9 @@ pub struct Passages {
 pub struct NicRow {
     /// The device's name.
     pub device: String,
+    /// Its network namespace, by name, or as `net:[INODE]`.
+    #[serde(default)]
+    pub netns: String,
     /// `receive` or `transmit`.
     pub way: String,
     /// Frames as the host's side has them, super-frames as one: what the counters of a veth count.

@@ -6,6 +6,7 @@
 )]
 
 use std::{
+    env,
     io::{BufRead as _, BufReader, Read as _},
     path::PathBuf,
     process::{Child, ChildStderr, Command, Stdio},
@@ -67,10 +68,15 @@ fn attempt(scene: &Scene, wishes: &[Wish]) -> Vec<Wish> {
 /// Prints what a trial has come to, and whether that is right.
 fn holds(scene: &Scene, exchanges: &[Exchange], (trial, delay, _): Wish, blocks: &[Block]) -> bool {
     let (samples, missing) = samples(exchanges, blocks);
-    let measured = Measured::of(scene.name, trial, delay, samples, missing);
+    let measured = Measured::of(scene.name, trial, (delay, emulated()), samples, missing);
     let faults = measured.faults();
     eprintln!("{measured}{}", faults.iter().map(|fault| format!("\n  FAILED: {fault}")).collect::<String>());
     faults.is_empty()
+}
+
+/// Whether this is one of our VMs.
+fn emulated() -> bool {
+    env::var_os("VMHOP_VM").is_some()
 }
 
 /// `vmhop record`, until it is told to stop.

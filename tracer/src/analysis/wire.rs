@@ -8,6 +8,7 @@ use crate::{
     decode::Event,
     recording::{DeviceSlot, Header},
     report::NicRow,
+    topology::Device,
 };
 
 /// Counts of one NIC and way.
@@ -43,17 +44,18 @@ impl WireBook {
 
     /// The rows, by device.
     pub(super) fn lay_out(&self, header: &Header) -> Vec<NicRow> {
-        let name = |slot: u8| {
+        let row = |(&(slot, sent), counts): (&(u8, bool), &Counts)| {
             let same = |entry: &&DeviceSlot| entry.slot == slot;
-            header.devices.iter().find(same).map(|entry| entry.device.name.clone()).unwrap_or_default()
-        };
-        let row = |(&(slot, sent), counts): (&(u8, bool), &Counts)| NicRow {
-            device: name(slot),
-            way: if sent { "transmit" } else { "receive" }.to_owned(),
-            frames: counts.frames,
-            bytes: counts.bytes,
-            wire_frames: counts.wire_frames,
-            wire_bytes: counts.wire_bytes,
+            let device = header.devices.iter().find(same).map(|entry| &entry.device);
+            NicRow {
+                device: device.map(|device| device.name.clone()).unwrap_or_default(),
+                netns: device.map(Device::netns_label).unwrap_or_default(),
+                way: if sent { "transmit" } else { "receive" }.to_owned(),
+                frames: counts.frames,
+                bytes: counts.bytes,
+                wire_frames: counts.wire_frames,
+                wire_bytes: counts.wire_bytes,
+            }
         };
         self.counts.iter().map(row).collect()
     }

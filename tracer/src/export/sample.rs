@@ -124,8 +124,8 @@ pub(crate) fn full() -> Report {
 }
 
 fn nic(way: &str, frames: u64, bytes: u64) -> NicRow {
-    let (device, way) = ("nic0".to_owned(), way.to_owned());
-    NicRow { device, way, frames, bytes, wire_frames: frames + 9, wire_bytes: bytes + 486 }
+    let (device, netns, way) = ("nic0".to_owned(), "vmhop-lab-host".to_owned(), way.to_owned());
+    NicRow { device, netns, way, frames, bytes, wire_frames: frames + 9, wire_bytes: bytes + 486 }
 }
 
 fn flow(flow: &str, translated: Option<&str>, passages: u64, bytes: u64) -> FlowRow {

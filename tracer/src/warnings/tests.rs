@@ -110,7 +110,7 @@ fn what_does_not_change_the_conclusions_is_told_as_well() {
                 it.cost.programs[0].runs = 900;
                 it.losses.skipped = vec![ProgramCount { program: "consume_skb".to_owned(), count: 3 }];
             },
-            "the kernel skipped 3 runs",
+            "the kernel skipped 3 runs of BPF programs (<0.1 %)",
         ),
         (|it| it.losses.late = 1, "1 event came too late to be put in order"),
         (

@@ -90,8 +90,8 @@ impl Warning {
             ),
             Self::Skipped { runs, share } => write!(
                 f,
-                "the kernel skipped {} of BPF programs ({}), which ran already on that CPU when an interrupt came: what \
-                 they would have seen is missing, which the coverage shows",
+                "the kernel skipped {} of BPF programs ({}): none runs inside itself, as when an interrupt comes, so frames \
+                 lack a hop; see the coverage, and record fewer frames with --filter",
                 counted(*runs, "run"),
                 percent(*share)
             ),

@@ -218,9 +218,12 @@ pub(super) fn nics(rows: &[NicRow], out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "\nNICs")?;
+    let alike =
+        |row: &NicRow| rows.iter().any(|other| other.device == row.device && other.netns != row.netns);
     let cells = rows.iter().map(|row| {
         let counts = [row.frames, row.bytes, row.wire_frames, row.wire_bytes].map(count);
-        [vec![name(&row.device), name(&row.way)], counts.to_vec()].concat()
+        let device = if alike(row) { format!("{} in {}", row.device, row.netns) } else { row.device.clone() };
+        [vec![name(&device), name(&row.way)], counts.to_vec()].concat()
     });
     table::write(&["NIC", "way", "frames", "bytes", "on the wire", "bytes"], 2, cells, out)
 }
