@@ -228,27 +228,27 @@ const SHORT: &[Scene] = &[
     Scene { line: "iperf3 -c 192.0.2.3 -n 5M -R", ..RECEIVE },
 ];
 
-/// Plays the scenes to a guest on KVM behind vhost.
-fn in_a_vm(options: &[&str], scenes: &[Scene]) {
-    Stage::new(&[&["--accel", "kvm", "--vhost", "--with", "iperf3"], options].concat()).play(scenes);
+/// With a guest on KVM behind vhost.
+fn in_a_vm(options: &[&str]) -> Stage {
+    Stage::new(&[&["--accel", "kvm", "--vhost", "--with", "iperf3"], options].concat())
 }
 
 #[test]
 #[ignore = "needs KVM, vhost and kprobes: cargo xtask test networks"]
 fn behind_a_bridge() {
-    in_a_vm(&[], SHORT);
+    in_a_vm(&[]).play(SHORT);
 }
 
 #[test]
 #[ignore = "needs KVM, vhost and VLANs: cargo xtask test networks"]
 fn behind_a_vlan() {
-    in_a_vm(&["--network", "vlan"], SHORT);
+    in_a_vm(&["--network", "vlan"]).play(SHORT);
 }
 
 #[test]
 #[ignore = "needs KVM, vhost and kprobes: cargo xtask test networks"]
 fn behind_a_tunnel() {
-    in_a_vm(&["--network", "vxlan"], SHORT);
+    in_a_vm(&["--network", "vxlan"]).play(SHORT);
 }
 
 #[test]
@@ -257,17 +257,17 @@ fn behind_a_translation() {
     let fetch = "busybox wget -q -O /dev/null http://192.0.2.1:8080/40MB";
     let forwarded =
         Scene::new("forwarded port", "peer", fetch).with(&[("tcp", "guest", 50), ("tcp", "peer", 1)]);
-    in_a_vm(&["--network", "nat"], &[PING, SHORT[2], SHORT[3], forwarded]);
+    in_a_vm(&["--network", "nat"]).play(&[PING, SHORT[2], SHORT[3], forwarded]);
 }
 
 #[test]
 #[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test networks"]
 fn behind_a_nic_that_segments() {
-    in_a_vm(&["--wire", "e1000e0,e1000e1"], SHORT);
+    in_a_vm(&["--wire", "e1000e0,e1000e1"]).counting_segments().play(SHORT);
 }
 
 #[test]
 #[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test networks"]
 fn behind_a_nic_with_queues_that_segments() {
-    in_a_vm(&["--wire", "igb0,igb1"], SHORT);
+    in_a_vm(&["--wire", "igb0,igb1"]).counting_segments().play(SHORT);
 }

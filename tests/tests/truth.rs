@@ -71,5 +71,6 @@ fn nic_wire_and_bridge_grow_by_what_they_are_delayed_by() {
 #[ignore = "for a kernel with kprobes: cargo xtask test networks"]
 fn vmm_and_guest_grow_by_what_they_are_delayed_by() {
     let scene = Scene::toy(toy()).unwrap();
-    hold_against_truth(&scene, &each(EVERYWHERE, IN_A_VM));
+    // To stop a process, or to take its processor, takes an emulated one some 300 µs.
+    hold_against_truth(&scene, &each(EVERYWHERE, &IN_A_VM[2..]));
 }

@@ -25,11 +25,13 @@ use tracer_common::{frame::Kind, hop::Hop};
 
 pub use self::kinds::{Exchange, ExchangeKind, Initiator, Tally};
 use self::{
-    questions::{PATIENCE_NS, Question, Questions, is_doubted},
+    questions::{Question, Questions, is_doubted},
     tcp::{FIN, SENT_WITHIN_NS, SYN},
 };
 use crate::correlate::{Branch, End, Limits, Passage, Rule, Side, Stamp, recent::Recent};
 
+/// Event time after which an echo request or a segment counts as unanswered, ns.
+const PATIENCE_NS: u64 = 30_000_000_000;
 /// Echo requests of one flow that may wait for their replies.
 const ROOM: usize = 1024;
 
@@ -47,6 +49,8 @@ pub struct Exchanger {
     /// Slot of a tap → VM.
     vm_of_tap: FxHashMap<u8, usize>,
     outstanding: Questions<Key>,
+    /// The same of UDP, much of which is never answered.
+    datagrams: Questions<Key>,
     /// Highest sequence number behind a byte sent, by TCP flow.
     sent: Recent<Key, u32>,
     /// By UDP flow, of either direction: the direction that asks, and when it last did, ns.
@@ -68,9 +72,10 @@ impl Exchanger {
     pub fn new(limits: Limits, vm_of_tap: FxHashMap<u8, usize>) -> Exchanger {
         Exchanger {
             vm_of_tap,
-            outstanding: Questions::new(limits.open),
+            outstanding: Questions::new(limits.open, PATIENCE_NS),
+            datagrams: Questions::new(limits.open / 4, udp::PATIENCE_NS),
             sent: Recent::new(limits.open, SENT_WITHIN_NS),
-            askers: Recent::new(limits.open, PATIENCE_NS),
+            askers: Recent::new(limits.open, udp::QUIET_NS),
             now_ns: 0,
             ready: VecDeque::new(),
             tallies: FxHashMap::default(),
@@ -123,12 +128,12 @@ impl Exchanger {
 
     /// What was given up for want of room: questions, and flows of which too little is known since.
     pub fn evicted(&self) -> (u64, u64) {
-        (self.outstanding.evicted, self.sent.evicted + self.askers.evicted)
+        (self.outstanding.evicted + self.datagrams.evicted, self.sent.evicted + self.askers.evicted)
     }
 
     /// Counts what is still outstanding as unanswered.
     pub fn finish(&mut self) {
-        for (key, question) in self.outstanding.take_all() {
+        for (key, question) in self.outstanding.take_all().chain(self.datagrams.take_all()) {
             unanswered(&mut self.tallies, key, question.from);
         }
     }
@@ -150,13 +155,16 @@ impl Exchanger {
         if passage.inferred {
             return;
         }
-        self.outstanding.ask(key, self.now_ns, question, room, behind);
+        let questions = if key.0 == ExchangeKind::Udp { &mut self.datagrams } else { &mut self.outstanding };
+        questions.ask(key, self.now_ns, question, room, behind);
     }
 
     /// Gives up questions that are too old.
     fn expire(&mut self, now_ns: u64) {
         self.now_ns = self.now_ns.max(now_ns);
-        while let Some((key, old)) = self.outstanding.expire(self.now_ns) {
+        while let Some((key, old)) =
+            self.outstanding.expire(self.now_ns).or_else(|| self.datagrams.expire(self.now_ns))
+        {
             unanswered(&mut self.tallies, key, old.from);
         }
     }
@@ -197,7 +205,8 @@ impl Exchanger {
             self.tally(kind, from).ambiguous += 1;
             return;
         }
-        let mut stamps = question.stamps;
+        let mut stamps = Vec::with_capacity(question.stamps.len() + answer.stamps.len());
+        stamps.extend_from_slice(&question.stamps);
         // What had the answer's thread running before the question was through was not the question.
         let asked_ns = last_before_done(&stamps);
         let is_idle = |stamp: &&Stamp| stamp.rule == Rule::Thread && stamp.time_ns < asked_ns;

@@ -74,6 +74,8 @@ const EVENTS_PER_FRAME: usize = 4;
 /// How long a frame may be on its way through the stack, ns of event time: what is not queued by then was taken in
 /// by the host itself, out of sight. Shorter than a passage may hold back its answer ([`release`]).
 const STACK_WITHIN_NS: u64 = 500_000_000;
+/// How often what is too old is looked for, ns of event time.
+const EXPIRE_EVERY_NS: u64 = 100_000;
 /// How long after its copy into the guest a frame may wait for a vCPU, ns of event time.
 const ENTER_WITHIN_NS: u64 = 10_000_000;
 /// How long after its copy into the guest a frame may wait for the interrupt that announces it, and for the entry of
@@ -128,6 +130,8 @@ pub struct Correlator {
     /// Empty, for passages to come.
     spare: Vec<Vec<Stamp>>,
     now_ns: u64,
+    /// When to look again for what is too old.
+    expire_ns: u64,
     /// What was seen.
     pub seen: Seen,
     /// Passages given up because too many were open.
@@ -153,6 +157,7 @@ impl Correlator {
             born: FxHashMap::default(),
             spare: Vec::new(),
             now_ns: 0,
+            expire_ns: 0,
             seen: Seen::default(),
             evicted: 0,
         }
@@ -221,7 +226,10 @@ impl Correlator {
 
     fn step(&mut self, event: &Event) {
         self.now_ns = self.now_ns.max(event.time_ns);
-        self.expire();
+        if self.now_ns >= self.expire_ns || self.is_full() {
+            self.expire();
+            self.expire_ns = self.now_ns.saturating_add(EXPIRE_EVERY_NS);
+        }
         self.seen.events[event.hop as usize] += 1;
         match event.hop {
             Hop::VmmKick | Hop::TapWrite | Hop::VmmRunnable | Hop::VhostTransmit => {
@@ -243,11 +251,15 @@ impl Correlator {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.open.len().max(self.release.held()) > self.limits.open
+    }
+
     /// Gives up what is too old or too much.
     fn expire(&mut self) {
         self.sights.expire(self.now_ns);
         while let Some((slot, began_ns)) = self.open.oldest() {
-            let full = self.open.len().max(self.release.held()) > self.limits.open;
+            let full = self.is_full();
             if !full && began_ns.saturating_add(self.limits.patience_ns) > self.now_ns {
                 break;
             }

@@ -15,7 +15,7 @@ pub enum Job {
     /// The correlator: events per second on one CPU, and whether its memory grows with the recording
     ///
     /// Synthetic events, made while they are taken, in a process for each figure. Ends with exit code 1 where the
-    /// memory at the largest number of events exceeds that at the smallest by more than 10 %.
+    /// memory at the largest number of events exceeds that at the smallest by more than 20 %.
     Correlate(correlate::Args),
     /// The correlator's answers: 10,000 synthetic worlds whose truth is known, whole and with a tenth of the events removed
     ///

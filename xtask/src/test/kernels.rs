@@ -75,6 +75,8 @@ const CHECKS: &[Check] = &[
     (Series::Once, "real traffic, NAT", "vm_test real behind_a_translation"),
     (Series::Once, "real traffic, e1000e", "vm_test real behind_a_nic_that_segments"),
     (Series::Once, "real traffic, igb", "vm_test real behind_a_nic_with_queues"),
+    (Series::Once, "known delays, network", "vm_test truth nic_wire_and_bridge"),
+    (Series::Once, "known delays, VMM", "vm_test truth vmm_and_guest"),
     (Series::Once, "trace-cmd, vhost", "vm_test kvm_check behind_vhost_and_a_bridge"),
     (Series::Once, "trace-cmd, VMM", "vm_test kvm_check where_the_vmm_moves_the_frames"),
     (Series::Once, "trace-cmd, NAT", "vm_test kvm_check behind_nat"),

@@ -9,10 +9,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::correlate::{End, Passage, Side, Stamp};
 
-/// Event time after which a question counts as unanswered, ns.
-pub(super) const PATIENCE_NS: u64 = 30_000_000_000;
-/// Room for the answer's stamps, so that they need no other place.
-const ANSWER: usize = 16;
 /// Ages of answered questions that are kept until they are worth looking through.
 const SPARE_AGES: usize = 4096;
 /// Empty queues that are kept for their memory.
@@ -22,7 +18,7 @@ const SPARE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Question {
     number: u64,
-    pub(super) stamps: Vec<Stamp>,
+    pub(super) stamps: Box<[Stamp]>,
     pub(super) from: Side,
     pub(super) seq: u32,
     pub(super) ack: u32,
@@ -36,11 +32,9 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn of(passage: &Passage, end: u32, contested: bool) -> Question {
-        let mut stamps = Vec::with_capacity(passage.stamps.len() + ANSWER);
-        stamps.extend_from_slice(&passage.stamps);
         Question {
             number: 0,
-            stamps,
+            stamps: passage.stamps.as_slice().into(),
             from: passage.from,
             seq: passage.seq,
             ack: passage.ack,
@@ -61,6 +55,7 @@ pub(super) fn is_doubted(passage: &Passage) -> bool {
 #[derive(Debug)]
 pub(super) struct Questions<K> {
     most: usize,
+    patience_ns: u64,
     /// None of them is empty.
     by_key: FxHashMap<K, VecDeque<Question>>,
     /// All questions in the order in which they were asked, some answered ones among them: number, time and key.
@@ -74,9 +69,10 @@ pub(super) struct Questions<K> {
 }
 
 impl<K: Copy + Eq + Hash> Questions<K> {
-    pub(super) fn new(most: usize) -> Questions<K> {
+    /// An empty one, for so many, which count as unanswered after so long, ns of event time.
+    pub(super) fn new(most: usize, patience_ns: u64) -> Questions<K> {
         let (by_key, ages, spare) = (FxHashMap::default(), VecDeque::new(), Vec::new());
-        Questions { most, by_key, ages, waiting: 0, numbers: 0, spare, evicted: 0 }
+        Questions { most, patience_ns, by_key, ages, waiting: 0, numbers: 0, spare, evicted: 0 }
     }
 
     /// Those that wait under a key.
@@ -141,7 +137,8 @@ impl<K: Copy + Eq + Hash> Questions<K> {
 
     /// Takes one that has waited for too long at `now_ns`.
     pub(super) fn expire(&mut self, now_ns: u64) -> Option<(K, Question)> {
-        let is_old = |(_, asked_ns, _): &mut (u64, u64, K)| asked_ns.saturating_add(PATIENCE_NS) < now_ns;
+        let patience_ns = self.patience_ns;
+        let is_old = |(_, asked_ns, _): &mut (u64, u64, K)| asked_ns.saturating_add(patience_ns) < now_ns;
         while let Some((number, _, key)) = self.ages.pop_front_if(is_old) {
             if let Some(question) = self.take(key, number) {
                 return Some((key, question));
@@ -171,6 +168,8 @@ impl<K: Copy + Eq + Hash> Questions<K> {
 mod tests {
     use super::*;
 
+    const PATIENCE_NS: u64 = 1_000_000;
+
     fn question(end: u32) -> Question {
         Question::of(&Passage::empty(Side::Guest(0), Side::Wire(1)), end, false)
     }
@@ -181,7 +180,7 @@ mod tests {
 
     #[test]
     fn of_more_than_there_is_room_for_the_oldest_goes() {
-        let mut questions = Questions::new(4);
+        let mut questions = Questions::new(4, PATIENCE_NS);
         for (key, end) in [(1, 1), (2, 2), (1, 3), (3, 4), (3, 5), (3, 6)] {
             questions.ask(key, 0, question(end), 4, |_| true);
         }
@@ -191,7 +190,7 @@ mod tests {
 
     #[test]
     fn of_more_than_a_flow_has_room_for_its_oldest_goes() {
-        let mut questions = Questions::new(100);
+        let mut questions = Questions::new(100, PATIENCE_NS);
         (0..5).for_each(|end| questions.ask(1, 0, question(end), 3, |_| true));
         questions.ask(2, 0, question(9), 3, |_| true);
         assert_eq!(
@@ -202,7 +201,7 @@ mod tests {
 
     #[test]
     fn answered_ones_are_not_given_up() {
-        let mut questions = Questions::new(2);
+        let mut questions = Questions::new(2, PATIENCE_NS);
         for number in 0..100 {
             questions.ask(1, 0, question(number), 4, |_| true);
             assert_eq!(questions.with(1, |waiting| waiting.pop_front().map(|it| it.end)), Some(Some(number)));
@@ -212,7 +211,7 @@ mod tests {
 
     #[test]
     fn ages_of_answered_ones_are_forgotten() {
-        let mut questions = Questions::new(100);
+        let mut questions = Questions::new(100, PATIENCE_NS);
         questions.ask(0, 0, question(7), 4, |_| true);
         for number in 0..3 * SPARE_AGES as u32 {
             questions.ask(1, 5, question(number), 4, |_| true);
@@ -224,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_question_waits_for_its_patience() {
-        let mut questions = Questions::new(10);
+        let mut questions = Questions::new(10, PATIENCE_NS);
         questions.ask(1, 100, question(1), 4, |_| true);
         questions.ask(1, 200, question(2), 4, |known| known.end > 5);
         assert_eq!(ends(&questions, 1), [2, 1]);

@@ -7,9 +7,13 @@
 
 use std::collections::VecDeque;
 
-use super::{ExchangeKind, Exchanger, Question, questions::PATIENCE_NS};
+use super::{ExchangeKind, Exchanger, Question};
 use crate::correlate::Passage;
 
+/// Event time after which a datagram counts as unanswered, ns: who asks by UDP asks again by then (RFC 1035, 4.2.1).
+pub(super) const PATIENCE_NS: u64 = 5_000_000_000;
+/// Event time after which a flow may be another one, in which the other side asks, ns.
+pub(super) const QUIET_NS: u64 = 30_000_000_000;
 /// Datagrams of one flow that may wait for an answer.
 const ROOM: usize = 1024;
 
@@ -23,7 +27,7 @@ impl Exchanger {
         // Of a flow that was forgotten nothing tells which side it was that asks.
         let doubted = self.askers.is_doubted(pair, self.now_ns);
         let (asker, last_ns) = self.askers.entry(pair, self.now_ns, || (key.2, now_ns));
-        if last_ns.saturating_add(PATIENCE_NS) < now_ns {
+        if last_ns.saturating_add(QUIET_NS) < now_ns {
             *asker = key.2;
         }
         if *asker == key.2 {
@@ -36,7 +40,7 @@ impl Exchanger {
 
     pub(super) fn udp(&mut self, passage: &Passage) {
         let key = self.answered(ExchangeKind::Udp, passage);
-        let question = self.outstanding.with(key, |questions| {
+        let question = self.datagrams.with(key, |questions| {
             let at = named_by(questions, passage);
             if at.is_none() {
                 // Any of them may be the one, and so for the answers to come.
