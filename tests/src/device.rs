@@ -40,6 +40,15 @@ impl Frames {
     }
 }
 
+impl Counters {
+    /// With so many more bytes of each frame.
+    pub fn with(mut self, trailer: u64) -> Counters {
+        self.rx.bytes += trailer * self.rx.frames;
+        self.tx.bytes += trailer * self.tx.frames;
+        self
+    }
+}
+
 impl Sub for Counters {
     type Output = Counters;
 

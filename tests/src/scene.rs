@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 #![expect(clippy::print_stderr, reason = "the figures are for whoever reads the log")]
 
-use std::{fmt::Write as _, ops::Range, path::Path, process::Child};
+use std::{env, fmt::Write as _, ops::Range, path::Path, process::Child};
 
 use tracer::{
     correlate::exchange::Exchange,
@@ -109,9 +109,8 @@ pub struct Stage {
     pub lab: TestLab,
     /// The NIC.
     pub nic: Port,
-    /// Whether the NIC counts a super-frame's segments: one that cuts frames up counts what is on the wire, a veth what
-    /// it was given.
-    pub counts_segments: bool,
+    /// Bytes that the NIC counts more of each frame: an emulated one also its FCS.
+    pub trailer: u64,
     recordings: Recordings,
     servers: Vec<Child>,
 }
@@ -142,12 +141,12 @@ impl Stage {
         let nic = Port { netns: format!("vmhop-{}-host", lab.name()), device: nic_of(options) };
         let server = lab.command(&["exec", "peer", "--", "iperf3", "-s"]).unwrap().spawn().unwrap();
         let recordings = Recordings::new();
-        Stage { lab, nic, counts_segments: false, recordings, servers: vec![server] }
+        Stage { lab, nic, trailer: 0, recordings, servers: vec![server] }
     }
 
-    /// With a NIC that counts a super-frame's segments.
-    pub fn counting_segments(mut self) -> Stage {
-        self.counts_segments = true;
+    /// With a NIC that counts the FCS.
+    pub fn counting_fcs(mut self) -> Stage {
+        self.trailer = 4;
         self
     }
 
@@ -190,7 +189,7 @@ impl Stage {
         scene.before.iter().for_each(|(place, line)| drop(self.shell(place, line)));
         let mut played = self.attempt(scene, &act);
         for _ in 1..ATTEMPTS {
-            if !played.0.has_unseen() {
+            if !played.0.has_unseen() && played.0.report.losses.late == 0 {
                 break;
             }
             played = self.attempt(scene, &act);
@@ -207,7 +206,7 @@ impl Stage {
         });
         let (report, exchanges) = analyse(&path);
         let passed = at_nic(&path, &self.nic, from.time_ns..to.time_ns);
-        let seen = if self.counts_segments { passed.wire } else { passed.frames };
+        let seen = passed.frames.with(self.trailer);
         let counted = scene.counted(to.counters - from.counters);
         let played = Played { report, exchanges, counted, seen };
         eprintln!("{}: {}", scene.name, summary(&played));
@@ -293,6 +292,11 @@ fn is_frame_hop(hop: &str) -> bool {
     !["vmm.kick", "vmm.runnable", "vmm.wake", "vmm.irq", "vcpu.enter", "nic.irq"].contains(&hop)
 }
 
+/// How many events may come too late: an emulated processor can be away for longer than the correlator waits.
+fn may_be_late(report: &Report) -> u64 {
+    if env::var_os("VMHOP_VM").is_some() { report.recording.events / 200 } else { 0 }
+}
+
 /// What of a report is not as it must be.
 fn faults(scene: &Scene, report: &Report) -> Vec<String> {
     let mut faults = Vec::new();
@@ -310,7 +314,7 @@ fn faults(scene: &Scene, report: &Report) -> Vec<String> {
     }
     let losses = &report.losses;
     check(
-        losses.ring_total + losses.undecoded + losses.late + losses.evicted == 0,
+        losses.ring_total + losses.undecoded + losses.evicted == 0 && losses.late <= may_be_late(report),
         format!("{} lost, {} late, {} given up", losses.ring_total, losses.late, losses.evicted),
     );
     check(losses.drops.is_empty(), format!("dropped: {:?}", losses.drops));

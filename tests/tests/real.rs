@@ -263,11 +263,11 @@ fn behind_a_translation() {
 #[test]
 #[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test networks"]
 fn behind_a_nic_that_segments() {
-    in_a_vm(&["--wire", "e1000e0,e1000e1"]).counting_segments().play(SHORT);
+    in_a_vm(&["--wire", "e1000e0,e1000e1"]).counting_fcs().play(SHORT);
 }
 
 #[test]
 #[ignore = "needs KVM, vhost and a NIC with a cable: cargo xtask test networks"]
 fn behind_a_nic_with_queues_that_segments() {
-    in_a_vm(&["--wire", "igb0,igb1"]).counting_segments().play(SHORT);
+    in_a_vm(&["--wire", "igb0,igb1"]).counting_fcs().play(SHORT);
 }
