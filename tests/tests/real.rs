@@ -257,7 +257,9 @@ fn behind_a_translation() {
     let fetch = "busybox wget -q -O /dev/null http://192.0.2.1:8080/40MB";
     let forwarded =
         Scene::new("forwarded port", "peer", fetch).with(&[("tcp", "guest", 50), ("tcp", "peer", 1)]);
-    in_a_vm(&["--network", "nat"]).play(&[PING, SHORT[2], SHORT[3], forwarded]);
+    // From a veth would come what its sender keeps, and forwarding copies: ip.out does not see the same buffer then.
+    let stage = in_a_vm(&["--network", "nat", "--wire", "e1000e0,e1000e1"]).counting_fcs();
+    stage.play(&[PING, SHORT[2], SHORT[3], forwarded]);
 }
 
 #[test]
