@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     env,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path as FsPath,
     time::Instant,
 };
 
@@ -129,16 +130,22 @@ impl Score {
 }
 
 /// A frame as it is in the buffer at the NIC: its outermost tag is beside it (`skb_vlan_untag`), and of IPv6 without one
-/// the bridge has cut off what is more than the header says (`br_validate_ipv6`, net/bridge/br_netfilter_ipv6.c).
+/// a bridge that has its frames filtered has cut off what is more than the header says (`br_validate_ipv6`,
+/// net/bridge/br_netfilter_ipv6.c).
 fn behind_the_stack(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     if bytes.len() >= 18 && matches!(bytes[12..14], [0x81, 0] | [0x88, 0xa8]) {
         bytes.drain(12..16);
-    } else if bytes.len() >= 54 && bytes[12..14] == [0x86, 0xdd] {
+    } else if bytes.len() >= 54 && bytes[12..14] == [0x86, 0xdd] && is_filtered() {
         let says = 54 + usize::from(u16::from_be_bytes([bytes[18], bytes[19]]));
         bytes.truncate(says);
     }
     bytes
+}
+
+/// Whether bridges have their frames filtered: br_netfilter is there, whose default is that.
+fn is_filtered() -> bool {
+    FsPath::new("/proc/sys/net/bridge/bridge-nf-call-ip6tables").exists()
 }
 
 fn all(event: &Event) -> (Read, u8, u32) {

@@ -192,7 +192,7 @@ impl Bytes for Memory {
     #[inline(always)]
     fn window(&self, offset: u32) -> Window {
         let mut words = MaybeUninit::<[u32; WINDOW_WORDS]>::uninit();
-        // Behind the linear part nothing is read.
+        // No read starts behind the linear part.
         let left = self.linear.saturating_sub(offset);
         let from = (self.start + (self.linear - left) as u64) as *const c_void;
         // SAFETY: the helper writes all WINDOW_BYTES, zeros on a fault.

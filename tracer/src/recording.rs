@@ -172,7 +172,7 @@ pub struct ProgramCost {
     pub runs: u64,
     /// Time in it, ns.
     pub run_ns: u64,
-    /// How often the kernel skipped it, because it ran already on that CPU (v5.12 and later).
+    /// How often the kernel skipped it, because it ran already on that CPU.
     #[serde(default)]
     pub missed: u64,
 }

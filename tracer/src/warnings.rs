@@ -120,8 +120,8 @@ pub enum Warning {
     Skipped {
         /// How many.
         runs: u64,
-        /// Share of all runs, 0 to 1.
-        share: f64,
+        /// Share of all runs, 0 to 1, if they were counted.
+        share: Option<f64>,
     },
     /// Frames that the kernel dropped.
     Dropped {
@@ -202,10 +202,13 @@ fn recording(report: &Report, found: &mut Vec<Warning>) {
     if losses.undecoded > 0 {
         found.push(Warning::Undecoded { records: losses.undecoded });
     }
-    let runs = losses.skipped.iter().map(|program| program.count).sum();
+    let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0, u64::saturating_add);
+    let runs = sum(&mut losses.skipped.iter().map(|program| program.count));
     if runs > 0 {
-        let all = cost.programs.iter().map(|program| program.runs + program.missed).sum();
-        found.push(Warning::Skipped { runs, share: ratio(runs, all) });
+        let ran = sum(&mut cost.programs.iter().map(|program| program.runs));
+        // Without statistics the kernel counts no runs.
+        let share = (ran > 0).then(|| ratio(runs, ran.saturating_add(runs)));
+        found.push(Warning::Skipped { runs, share });
     }
     let share = cost.programs_share + cost.reader_share;
     if share > COST {

@@ -283,7 +283,7 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
         ring_by_cpu: counters.lost_by_cpu.iter().map(|(&cpu, &count)| CpuCount { cpu, count }).collect(),
         ring_total: ring.iter().map(|row| row.count).sum(),
         ring,
-        skipped: skipped(counters),
+        skipped: skipped(header, counters),
         undecoded: counters.undecoded,
         late: correlator.late(),
         evicted: correlator.evicted,
@@ -293,9 +293,9 @@ fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
     }
 }
 
-fn skipped(counters: &Counters) -> Vec<ProgramCount> {
+fn skipped(header: &Header, counters: &Counters) -> Vec<ProgramCount> {
     let skipped = counters.programs.iter().filter(|program| program.missed > 0);
-    skipped.map(|it| ProgramCount { program: it.program.clone(), count: it.missed }).collect()
+    skipped.map(|it| ProgramCount { program: program_name(header, &it.program), count: it.missed }).collect()
 }
 
 /// What was given up for want of room, beside whole passages.

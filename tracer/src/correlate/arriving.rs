@@ -105,6 +105,9 @@ impl Correlator {
         }
         for (other, other_number) in merged {
             let Some(gone) = self.open.remove(other) else { continue };
+            if gone.cut.is_some() {
+                self.cutting.forget(gone.passage.flow_to, (other, other_number));
+            }
             self.release.skip(other_number);
             if let Some(open) = self.open.get_mut(slot) {
                 open.passage.merged.push(gone.passage.stamps);

@@ -184,7 +184,7 @@ impl Correlator {
         let segment = Passage { cut_early: early, ..open.passage.segment(event) };
         // Where its own queue was not seen, they tell where it went.
         open.passage.to = segment.to;
-        let end = offset + event.payload();
+        let end = offset.saturating_add(event.payload());
         let whole = end >= open.passage.payload;
         open.cut = open.cut.map(|cut| Cut { next: end, segments: cut.segments + 1, early });
         self.open.insert(Open::new(segment));

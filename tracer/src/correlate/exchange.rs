@@ -11,7 +11,8 @@
 //! networks may use the same addresses. So both are part of what must agree: the guests at the ends of the way, and
 //! the flow at the guest's tap; of a frame between two guests, at the one that is asked.
 //!
-//! TCP's rules are in [`tcp`], UDP's in [`udp`]. An echo request that was sent twice is ambiguous as well. A frame that the host dropped neither asks nor answers.
+//! TCP's rules are in [`tcp`], UDP's in [`udp`]. An echo request that was sent twice is ambiguous as well. A frame that
+//! the host dropped neither asks nor answers.
 
 mod kinds;
 mod questions;
@@ -27,6 +28,7 @@ pub use self::kinds::{Exchange, ExchangeKind, Initiator, Tally};
 use self::{
     questions::{Question, Questions, is_doubted},
     tcp::{FIN, SENT_WITHIN_NS, SYN},
+    udp::Asker,
 };
 use crate::correlate::{Branch, End, Limits, Passage, Rule, Side, Stamp, recent::Recent};
 
@@ -53,8 +55,8 @@ pub struct Exchanger {
     datagrams: Questions<Key>,
     /// Highest sequence number behind a byte sent, by TCP flow.
     sent: Recent<Key, u32>,
-    /// By UDP flow, of either direction: the direction that asks, and when it last did, ns.
-    askers: Recent<Key, (u64, u64)>,
+    /// By UDP flow, of either direction: which direction asks.
+    askers: Recent<Key, Asker>,
     now_ns: u64,
     ready: VecDeque<Exchange>,
     /// Counts by kind and the side that asked.
@@ -73,7 +75,7 @@ impl Exchanger {
         Exchanger {
             vm_of_tap,
             outstanding: Questions::new(limits.open, PATIENCE_NS),
-            datagrams: Questions::new(limits.open / 4, udp::PATIENCE_NS),
+            datagrams: Questions::new((limits.open / 4).max(1), udp::PATIENCE_NS),
             sent: Recent::new(limits.open, SENT_WITHIN_NS),
             askers: Recent::new(limits.open, udp::QUIET_NS),
             now_ns: 0,
@@ -156,7 +158,15 @@ impl Exchanger {
             return;
         }
         let questions = if key.0 == ExchangeKind::Udp { &mut self.datagrams } else { &mut self.outstanding };
-        questions.ask(key, self.now_ns, question, room, behind);
+        if let Some(key) = questions.ask(key, self.now_ns, question, room, behind)
+            && key.0 == ExchangeKind::Udp
+        {
+            // Its answer may yet come, and could be that of any that wait.
+            questions.with(key, |waiting| {
+                let others = waiting.iter_mut().rev().take_while(|question| !question.ambiguous);
+                others.for_each(|question| question.ambiguous = true);
+            });
+        }
     }
 
     /// Gives up questions that are too old.

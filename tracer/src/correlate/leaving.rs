@@ -48,11 +48,13 @@ impl Correlator {
     pub(super) fn free(&mut self, event: &Event) {
         let Some(slot) = self.open.by_skb(event.skb) else { return };
         let Some(open) = self.open.get(slot) else { return };
+        // Of a runt too little was read to tell it from the next frame at its address.
+        let is_read = open.passage.kind != Some(Kind::Truncated);
         match open.passage.last_hop() {
             Hop::NicXmit => self.transmitted_by_free(event),
             Hop::VmmRead => self.copied_out(slot, event),
             // The copy's start was not seen.
-            Hop::TapRing if !open.passage.kind.is_some_and(|kind| kind == Kind::Truncated) => {
+            Hop::TapRing if is_read => {
                 self.copied_out(slot, event);
             }
             _ if can_be_cut(&open.passage, self.options.segments_told) => {
@@ -63,7 +65,7 @@ impl Correlator {
             }
             // Its place in the ring and the copy's start were not seen. What a queue or a full ring discards is dropped, not
             // consumed (`tun_net_xmit`, `tun_do_read`; drivers/net/tun.c).
-            Hop::TapQueue if open.branches == 0 && self.options.segments_told => {
+            Hop::TapQueue if is_read && open.branches == 0 && self.options.segments_told => {
                 self.copied_out(slot, event);
             }
             _ if open.branches > 0 => self.close(slot, End::Branched),

@@ -5,7 +5,7 @@ use std::{hash::Hash, mem};
 
 use rustc_hash::FxHashMap;
 
-/// At most `most` entries, at least half of these, those used last.
+/// At most `most` entries (one more if that is odd), at least half of these, those used last.
 #[derive(Clone, Debug)]
 pub(super) struct Recent<K, V> {
     half: usize,

@@ -90,10 +90,10 @@ impl Warning {
             ),
             Self::Skipped { runs, share } => write!(
                 f,
-                "the kernel skipped {} of BPF programs ({}): none runs inside itself, as when an interrupt comes, so frames \
+                "the kernel skipped {} of BPF programs{}: none runs inside itself, as when an interrupt comes, so frames \
                  lack a hop; see the coverage, and record fewer frames with --filter",
                 counted(*runs, "run"),
-                percent(*share)
+                share.map(|share| format!(" ({})", percent(share))).unwrap_or_default()
             ),
             Self::Dropped { frames, chiefly } => write!(
                 f,

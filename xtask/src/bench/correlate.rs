@@ -14,8 +14,8 @@ use crate::{
     shell::{note, say},
 };
 
-/// How much more memory the largest number of events may take than the smallest: a million events last two seconds, in
-/// which the table of questions without an answer does not fill, from which they go after five.
+/// How much more memory the largest number of events may take than the smallest. Questions wait five seconds for their
+/// answer; a million events last two, so that the table of those without an answer does not fill.
 const GROWTH: f64 = 1.2;
 
 /// How to measure

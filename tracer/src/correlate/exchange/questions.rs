@@ -11,7 +11,7 @@ use crate::correlate::{End, Passage, Side, Stamp};
 
 /// Ages of answered questions that are kept until they are worth looking through.
 const SPARE_AGES: usize = 4096;
-/// Empty queues that are kept for their memory.
+/// Empty queues that are kept for their memory, and how many questions they have room for, at most.
 const SPARE: usize = 64;
 
 /// What an answer needs to know of its question.
@@ -86,17 +86,20 @@ impl<K: Copy + Eq + Hash> Questions<K> {
         let before = entry.get().len();
         let result = work(entry.get_mut());
         self.waiting -= before - entry.get().len();
-        if entry.get().is_empty() {
+        let (left, room) = (entry.get().len(), entry.get().capacity());
+        if left == 0 {
             let empty = entry.remove();
-            if self.spare.len() < SPARE {
+            if self.spare.len() < SPARE && room <= SPARE {
                 self.spare.push(empty);
             }
+        } else if room > SPARE && left < room / 8 {
+            entry.get_mut().shrink_to(2 * left);
         }
         Some(result)
     }
 
     /// Takes a question that is asked at `now_ns`, behind those for which `behind` holds. For want of room under its key,
-    /// where `room` may wait, or altogether, the oldest is given up.
+    /// where `room` may wait, the first is given up, and altogether the oldest; gives its key.
     pub(super) fn ask(
         &mut self,
         key: K,
@@ -104,7 +107,8 @@ impl<K: Copy + Eq + Hash> Questions<K> {
         mut question: Question,
         room: usize,
         behind: impl Fn(&Question) -> bool,
-    ) {
+    ) -> Option<K> {
+        let mut given_up = None;
         self.numbers += 1;
         question.number = self.numbers;
         self.ages.push_back((self.numbers, now_ns, key));
@@ -117,15 +121,20 @@ impl<K: Copy + Eq + Hash> Questions<K> {
             waiting.pop_front();
             self.waiting -= 1;
             self.evicted += 1;
+            given_up = Some(key);
         }
         while self.waiting > self.most
             && let Some((number, _, key)) = self.ages.pop_front()
         {
-            self.evicted += u64::from(self.take(key, number).is_some());
+            if self.take(key, number).is_some() {
+                self.evicted += 1;
+                given_up = Some(key);
+            }
         }
         if self.ages.len() > 2 * self.waiting + SPARE_AGES {
             self.forget_answered();
         }
+        given_up
     }
 
     /// Drops the ages of questions that wait no more.
@@ -191,7 +200,8 @@ mod tests {
     #[test]
     fn of_more_than_a_flow_has_room_for_its_oldest_goes() {
         let mut questions = Questions::new(100, PATIENCE_NS);
-        (0..5).for_each(|end| questions.ask(1, 0, question(end), 3, |_| true));
+        let given_up: Vec<_> = (0..5).map(|end| questions.ask(1, 0, question(end), 3, |_| true)).collect();
+        assert_eq!(given_up, [None, None, None, Some(1), Some(1)]);
         questions.ask(2, 0, question(9), 3, |_| true);
         assert_eq!(
             (ends(&questions, 1), ends(&questions, 2), questions.evicted),

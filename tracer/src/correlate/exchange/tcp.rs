@@ -10,7 +10,8 @@
 use super::{ExchangeKind, Exchanger, Key, Question, unanswered};
 use crate::correlate::Passage;
 
-/// How long what a TCP flow has sent means something, ns of event time: nobody sends bytes again later (RFC 6298, 2.5).
+/// How long what a TCP flow has sent means something, ns of event time: nobody sends bytes again later (`TCP_RTO_MAX`,
+/// include/net/tcp.h; RFC 6298, 2.5 asks for at least 60 s).
 pub(super) const SENT_WITHIN_NS: u64 = 120_000_000_000;
 
 /// Segments of one flow that may wait for an acknowledgement: a window of 10 Gbit/s over 19 ms.
@@ -25,7 +26,7 @@ impl Exchanger {
     pub(super) fn tcp(&mut self, passage: &Passage) {
         self.acknowledge(passage);
         let syn_or_fin = (passage.tcp_flags & 0x03).count_ones();
-        let length = passage.payload + syn_or_fin;
+        let length = passage.payload.saturating_add(syn_or_fin);
         if length == 0 || passage.tcp_flags & RST != 0 {
             return;
         }
@@ -107,8 +108,8 @@ fn settle(mut questions: Vec<Question>, answer: &Passage) -> Vec<Question> {
     let overlap =
         |one: &Question, other: &Question| is_before(one.seq, other.end) && is_before(other.seq, one.end);
     let is_doubted = |question: &Question| {
-        let named = questions.iter().filter(|other| is_named(other) && overlap(question, other)).count();
-        question.contested && (answer.timestamps == 0 || named != 1)
+        let named = || questions.iter().filter(|other| is_named(other) && overlap(question, other)).count();
+        question.contested && (answer.timestamps == 0 || named() != 1)
     };
     let doubted: Vec<bool> = questions.iter().map(is_doubted).collect();
     for (question, doubted) in questions.iter_mut().zip(&doubted) {

@@ -17,6 +17,16 @@ pub(super) const QUIET_NS: u64 = 30_000_000_000;
 /// Datagrams of one flow that may wait for an answer.
 const ROOM: usize = 1024;
 
+/// Which direction of a flow asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    flow: u64,
+    /// When it last did, ns.
+    last_ns: u64,
+    /// Whether it may have been the other one: the flow had been forgotten.
+    doubted: bool,
+}
+
 impl Exchanger {
     /// A datagram while the other side owes nothing asks, if it is from the side that asks in this flow. From the other one
     /// it is an answer that came twice, or whose question was not seen.
@@ -26,14 +36,15 @@ impl Exchanger {
         let now_ns = passage.start_ns();
         // Of a flow that was forgotten nothing tells which side it was that asks.
         let doubted = self.askers.is_doubted(pair, self.now_ns);
-        let (asker, last_ns) = self.askers.entry(pair, self.now_ns, || (key.2, now_ns));
-        if last_ns.saturating_add(QUIET_NS) < now_ns {
-            *asker = key.2;
+        let new = |doubted| Asker { flow: key.2, last_ns: now_ns, doubted };
+        let asker = self.askers.entry(pair, self.now_ns, || new(doubted));
+        if asker.last_ns.saturating_add(QUIET_NS) < now_ns {
+            *asker = new(false);
         }
-        if *asker == key.2 {
-            *last_ns = now_ns;
+        if asker.flow == key.2 {
+            asker.last_ns = now_ns;
             let mut question = Question::of(passage, 0, false);
-            question.ambiguous |= doubted;
+            question.ambiguous |= asker.doubted;
             self.ask(key, passage, question, ROOM, |_| true);
         }
     }

@@ -247,8 +247,10 @@ pub(super) fn flows(rows: &[FlowRow], left_out: u64, out: &mut dyn Write) -> io:
 }
 
 pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
-    let Losses { ring, ring_by_cpu, ring_total, skipped, .. } = losses;
-    let Losses { undecoded, late, evicted, given_up, drops, vanished, .. } = losses;
+    #[rustfmt::skip]
+    let Losses {
+        ring, ring_by_cpu, ring_total, skipped, undecoded, late, evicted, given_up, drops, vanished,
+    } = losses;
     writeln!(out, "\nLosses")?;
     let by_hop =
         ring.iter().filter(|at| at.count > 0).map(|at| format!("{} {}", name(&at.hop), count(at.count)));
