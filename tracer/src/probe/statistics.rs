@@ -17,8 +17,8 @@ pub(super) struct Statistics {
     /// Time in it, ns, while run times are measured.
     pub(super) run_ns: u64,
     /// How often it was to run and did not, because it ran already on that CPU: it was interrupted where it reads its
-    /// tracepoint again (fentry since v5.12, tracepoints since v6.1, `__bpf_trace_run` in kernel/trace/bpf_trace.c;
-    /// before that they do run: 0).
+    /// tracepoint again (`__bpf_trace_run` in kernel/trace/bpf_trace.c,
+    /// `__bpf_prog_enter_recur` in kernel/bpf/trampoline.c). 0 on kernels that do not count it.
     pub(super) missed: u64,
 }
 
