@@ -70,8 +70,11 @@ fn frame(n: u64, hop: Hop, kind: Kind, flow: u64) -> Event {
     }
 }
 
-fn super_frame(n: u64, flow: u64) -> Event {
-    Event { len: 60_000, gso_size: 1448, ..frame(n, Hop::TapRx, Kind::Tcp, flow) }
+/// A super-frame that is freed in the queue, as when it is cut.
+fn uncut(n: u64, flow: u64) -> Vec<Event> {
+    let born = Event { len: 60_000, gso_size: 1448, ..frame(n, Hop::TapRx, Kind::Tcp, flow) };
+    let queued = Event { hop: Hop::NicQueue, device: Some(NIC), time_ns: born.time_ns + 10, ..born };
+    vec![born, queued, bare(&born, Hop::SkbFree, 20)]
 }
 
 fn bare(event: &Event, hop: Hop, later_ns: u64) -> Event {
@@ -126,20 +129,12 @@ const STREAMS: &[Hostile] = &[
     },
     Hostile {
         name: "super-frames of one flow whose segments never come",
-        events: |n| {
-            let born = super_frame(n, 2);
-            let queued = Event { hop: Hop::NicQueue, device: Some(NIC), time_ns: born.time_ns + 10, ..born };
-            vec![born, queued, bare(&born, Hop::SkbFree, 20)]
-        },
+        events: |n| uncut(n, 2),
         evicts: true,
     },
     Hostile {
         name: "super-frames of ever new flows whose segments never come",
-        events: |n| {
-            let born = super_frame(n, 2 * n);
-            let queued = Event { hop: Hop::NicQueue, device: Some(NIC), time_ns: born.time_ns + 10, ..born };
-            vec![born, queued, bare(&born, Hop::SkbFree, 20)]
-        },
+        events: |n| uncut(n, 2 * n),
         evicts: true,
     },
     Hostile {
