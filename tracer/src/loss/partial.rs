@@ -59,7 +59,9 @@ impl Partials {
         let now_ns = passage.start_ns();
         self.origins.note(passage.flow, passage.from, now_ns);
         self.origins.note(passage.flow ^ 1, passage.to, now_ns);
-        self.origins.note(passage.flow_to ^ 1, passage.to, now_ns);
+        if passage.flow_to != passage.flow {
+            self.origins.note(passage.flow_to ^ 1, passage.to, now_ns);
+        }
         let hops = known_half(passage.from, passage.to);
         let unseen = match passage.to {
             // What is not in the stack may be part of another by now.
