@@ -93,7 +93,17 @@ pub(crate) fn full() -> Report {
         flow("192.0.2.3 > 192.0.2.2 icmp", None, 120, 11_760),
     ];
     report.flows_left_out = 5;
-    report.losses = Losses {
+    report.losses = losses();
+    report.cost = cost();
+    report.warnings = vec![
+        WarningRow { grave: true, text: "a grave thing: it matters; do this".to_owned() },
+        WarningRow { grave: false, text: "a lesser thing: it matters less; do that".to_owned() },
+    ];
+    report
+}
+
+fn losses() -> Losses {
+    Losses {
         ring: vec![HopCount { hop: "vmm.wake".to_owned(), count: 2 }],
         ring_by_cpu: vec![CpuCount { cpu: 1, count: 2 }],
         ring_total: 2,
@@ -114,13 +124,7 @@ pub(crate) fn full() -> Report {
             how: "freed elsewhere, as what the host takes in".to_owned(),
             count: 2,
         }],
-    };
-    report.cost = cost();
-    report.warnings = vec![
-        WarningRow { grave: true, text: "a grave thing: it matters; do this".to_owned() },
-        WarningRow { grave: false, text: "a lesser thing: it matters less; do that".to_owned() },
-    ];
-    report
+    }
 }
 
 fn nic(way: &str, frames: u64, bytes: u64) -> NicRow {
