@@ -53,7 +53,7 @@ mod read;
 mod unwrap;
 
 pub use self::{
-    bytes::{Bytes, Slice, WINDOW_BYTES, WINDOW_WORDS, Window},
+    bytes::{Bytes, Slice, Window},
     headers::{Frame, Kind},
     unwrap::{MAX_WRAPPINGS, wrappings},
 };

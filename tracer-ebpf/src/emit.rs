@@ -35,6 +35,12 @@ pub fn now() -> u64 {
 /// An event of `hop` now, with nothing else known yet.
 #[inline(always)]
 pub fn event(hop: Hop, hook: Hook, slot: u8) -> HopEvent {
+    event_of(hop as u8, hook, slot)
+}
+
+/// The same of a hop that is given by its code.
+#[inline(always)]
+pub fn event_of(hop: u8, hook: Hook, slot: u8) -> HopEvent {
     // SAFETY: helpers without arguments.
     let (time_ns, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id() as u16) };
     HopEvent {
@@ -49,7 +55,7 @@ pub fn event(hop: Hop, hook: Hook, slot: u8) -> HopEvent {
         tid: 0,
         cpu,
         device: slot,
-        hop: hop as u8,
+        hop,
         hook: hook as u8,
         kind: 0,
         tcp_flags: 0,
@@ -65,10 +71,31 @@ pub fn thread_event(hop: Hop, hook: Hook, tid: u32) {
     submit(&event);
 }
 
-/// Reads the frame's headers into the event and sends it, unless the filter rejects the frame. `introduces` says
-/// that its flow may be new here.
+/// Where on its way a hook meets a frame, as far as its flow may be new there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is born.
+    Birth,
+    /// It is about to leave, perhaps translated; or it is born, at a macvtap.
+    Exit,
+    /// Neither.
+    Between,
+}
+
+impl Stage {
+    #[inline(always)]
+    fn introduces(self, hop: u8) -> bool {
+        match self {
+            Stage::Birth => true,
+            Stage::Exit => tells_thread(hop) || globals::translates() != 0,
+            Stage::Between => false,
+        }
+    }
+}
+
+/// Reads the frame's headers into the event and sends it, unless the filter rejects the frame.
 #[inline(always)]
-pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, introduces: bool) {
+pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, stage: Stage) {
     let key = globals::key();
     let frame = frame::parse(bytes, ethertype, event.len, &key);
     if !passes(&frame) {
@@ -86,7 +113,7 @@ pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, intr
     event.tcp_flags = frame.tcp_flags;
     event.overhead = frame.overhead;
     submit(&event);
-    if introduces {
+    if stage.introduces(event.hop) {
         introduce(&frame);
     }
 }

@@ -5,7 +5,7 @@ use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit};
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use tracer_common::{
     event::pack_buffer,
-    frame::{Bytes, ETHERNET_HEADER, WINDOW_BYTES, WINDOW_WORDS, Window},
+    frame::{Bytes, ETHERNET_HEADER, Window},
 };
 
 use crate::globals;
@@ -124,7 +124,7 @@ impl<A: Access> Skb<A> {
                 buffer: pack_buffer(head, self.gso_size(head, len)),
                 len: len + pulled,
                 ethertype: u16::from_be(protocol),
-                memory: Memory { start, linear: len.wrapping_sub(paged) + pulled },
+                memory: Memory::new(start, len.wrapping_sub(paged) + pulled),
             }
         }
     }
@@ -180,35 +180,54 @@ pub fn thread_id<A: Access>(task: *const c_void) -> u32 {
     unsafe { A::member(task, globals::task_pid()) }
 }
 
-/// Readable frame bytes in kernel memory: `linear` of them from `start` on.
+/// Readable frame bytes in kernel memory.
 pub struct Memory {
-    pub start: u64,
-    pub linear: u32,
+    /// Its address.
+    start: u64,
+    /// How many bytes from there on may be read.
+    linear: u32,
+    /// 0, of which the verifier knows nothing.
+    zero: u64,
+}
+
+impl Memory {
+    /// `linear` bytes from `start` on.
+    #[inline(always)]
+    pub fn new(start: u64, linear: u32) -> Self {
+        let same = core::hint::black_box(linear);
+        Self { start, linear, zero: (same ^ linear).into() }
+    }
+
+    /// 0 for what is less, without a branch.
+    #[inline(always)]
+    fn at_least_0(&self, value: i64) -> u64 {
+        let sign = self.forget((value >> 63) as u64);
+        value as u64 & !sign
+    }
 }
 
 impl Bytes for Memory {
     /// One read of a constant size. It may run past the linear part, into what lies behind in the same
     /// allocation: those bytes do not count as available. A fault counts as none.
     #[inline(always)]
-    fn window(&self, offset: u32) -> Window {
-        let mut words = MaybeUninit::<[u32; WINDOW_WORDS]>::uninit();
+    fn window<const WORDS: usize>(&self, offset: u32) -> Window<WORDS> {
+        let mut words = MaybeUninit::<[u32; WORDS]>::uninit();
         // No read starts behind the linear part.
-        let left = self.linear.saturating_sub(offset);
-        let from = (self.start + (self.linear - left) as u64) as *const c_void;
-        // SAFETY: the helper writes all WINDOW_BYTES, zeros on a fault.
+        let left = self.at_least_0(self.linear as i64 - offset as i64);
+        let from = (self.start + self.linear as u64 - left) as *const c_void;
+        // SAFETY: the helper writes all words, zeros on a fault.
         let (failed, words) = unsafe {
-            let failed = bpf_probe_read_kernel(words.as_mut_ptr().cast(), WINDOW_BYTES as u32, from);
+            let size = size_of::<[u32; WORDS]>() as u32;
+            let failed = bpf_probe_read_kernel(words.as_mut_ptr().cast(), size, from);
             (failed, words.assume_init())
         };
-        let available = left.min(WINDOW_BYTES as u32);
-        Window { words, available: if failed != 0 { 0 } else { available } }
+        let available = self.at_least_0(left as i64 + (failed << 32));
+        Window { words, available: available as u32 }
     }
 
-    /// Mixes in a number of which the verifier knows nothing, and which is 0: the length, twice.
     #[inline(always)]
-    fn forget(&self, value: u32) -> u32 {
-        let same = core::hint::black_box(self.linear);
-        value ^ same ^ self.linear
+    fn forget(&self, value: u64) -> u64 {
+        value ^ self.zero
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use tracer_common::frame::{Bytes, Frame, MAX_WRAPPINGS, Slice, WINDOW_BYTES, Window, parse, wrappings};
+use tracer_common::frame::{Bytes, Frame, MAX_WRAPPINGS, Slice, Window, parse, wrappings};
 
 use crate::frames::{self, tagged};
 
@@ -29,15 +29,13 @@ impl<'a> Memory<'a> {
 }
 
 impl Bytes for Memory<'_> {
-    fn window(&self, offset: u32) -> Window {
+    fn window<const WORDS: usize>(&self, offset: u32) -> Window<WORDS> {
         self.looks.set(self.looks.get() + 1);
         let rest = self.readable.get(offset as usize..).unwrap_or(&[]);
-        let available = rest.len().min(WINDOW_BYTES);
-        let mut bytes = [self.behind; WINDOW_BYTES];
-        bytes[..available].copy_from_slice(&rest[..available]);
-        let mut window = Slice(&bytes).window(0);
-        window.available = available as u32;
-        window
+        let mut bytes = vec![self.behind; WORDS * 4];
+        let real = rest.len().min(bytes.len());
+        bytes[..real].copy_from_slice(&rest[..real]);
+        Window { available: rest.len() as u32, ..Slice(&bytes).window(0) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the headers of the innermost frame say.
 
+use core::hint::black_box;
+
 use super::{
     ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP,
     PROTOCOL_UDP,
@@ -12,48 +14,58 @@ use super::{
 /// In [`Frame::seq`] of UDP: there is an identification.
 const NUMBERED: u32 = 0x1_0000;
 /// IPv6 extension headers that are skipped.
-const MAX_EXTENSIONS: usize = 4;
+const MAX_EXTENSIONS: u32 = 4;
 /// TCP flags that no layer sets or clears: FIN, SYN, RST.
 const STABLE_TCP_FLAGS: u32 = 0x07;
 /// NOP, NOP, timestamp option of 10 bytes: how all common stacks lay it out (RFC 7323, appendix A).
 const TIMESTAMP_OPTION: u32 = 0x0101_080a;
 
+/// ARP for IPv4 over Ethernet, bytes (RFC 826).
+const ARP_BYTES: u32 = 28;
+
 /// Below it the field is a length (IEEE 802.3), and the kernel keeps a type of its own in its place (`eth_type_trans`).
 const FIRST_ETHERTYPE: u16 = 0x0600;
 
 /// Reads the frame whose layer 3 starts at `place`; the outermost has `len` bytes from its Ethernet header on.
+///
+/// All ways through it meet before layer 4 and at the end, each of which is there once, and leave behind what the kernel's
+/// verifier has learnt on them: else it would follow the rest of a program for each way anew.
 #[inline(always)]
 pub(super) fn read(bytes: &impl Bytes, place: &Place, len: u32, key: &[u64; 2]) -> Frame {
     let ethertype = if place.ethertype < FIRST_ETHERTYPE { 0 } else { place.ethertype };
-    let frame = blank(ethertype, place.tunnelled);
+    let frame = blank(bytes, ethertype, place.tunnelled);
     let mut reader = Reader { bytes, offset: place.offset, len, key, frame };
-    match ethertype {
-        ETHERTYPE_IPV4 => reader.ipv4(&place.window),
-        ETHERTYPE_IPV6 => reader.ipv6(&place.window),
-        ETHERTYPE_ARP => reader.arp(&place.window),
-        _ => reader.other(&place.window.layer4::<0>()),
-    }
-    reader.frame
+    let content = match reader.packet(&place.window) {
+        Some(packet) => reader.layer4(&packet),
+        None if ethertype == ETHERTYPE_ARP && place.window.available >= ARP_BYTES => {
+            reader.arp(&place.window)
+        }
+        None => reader.other(&place.window.layer4::<0>()),
+    };
+    reader.finish(content)
 }
 
+/// A frame of which nothing is known. The verifier does not know these zeros: it would tell ways that have set a field
+/// from those that have not.
 #[inline(always)]
-fn blank(ethertype: u16, tunnelled: bool) -> Frame {
+fn blank(bytes: &impl Bytes, ethertype: u16, tunnelled: bool) -> Frame {
+    let zero = bytes.forget(0);
     Frame {
         digest: 0,
         flow: 0,
         kind: Kind::Other,
         ethertype,
-        version: 0,
-        protocol: 0,
-        src: [0; 4],
-        dst: [0; 4],
-        src_port: 0,
-        dst_port: 0,
-        seq: 0,
-        ack: 0,
-        stamps: 0,
+        version: zero as u8,
+        protocol: zero as u8,
+        src: [zero as u32; 4],
+        dst: [zero as u32; 4],
+        src_port: zero as u16,
+        dst_port: zero as u16,
+        seq: zero as u32,
+        ack: zero as u32,
+        stamps: zero as u32,
         tunnelled,
-        tcp_flags: 0,
+        tcp_flags: zero as u8,
         overhead: 0,
     }
 }
@@ -67,13 +79,57 @@ struct Reader<'a, B: Bytes> {
     frame: Frame,
 }
 
+/// What IP says of what it carries.
+struct Packet {
+    /// Length of layer 3 with its options and extensions, bytes.
+    header: u32,
+    /// Where the packet ends, bytes from the start of the outermost frame; padding lies behind.
+    end: u32,
+    /// What tells it from others of its flow: identification and fragment offset.
+    identity: u64,
+    /// It is a part of a packet.
+    fragment: bool,
+    /// What it carries.
+    layer4: Layer4,
+}
+
+/// What was read of a frame: the digest so far, and the bytes of its payload.
+struct Content {
+    state: u64,
+    payload: u32,
+}
+
 impl<B: Bytes> Reader<'_, B> {
+    /// `None` for what is no IP, or too short for what it says.
     #[inline(always)]
-    fn ipv4(&mut self, window: &Window) {
+    fn packet(&mut self, window: &Window) -> Option<Packet> {
+        let packet = match self.frame.ethertype {
+            ETHERTYPE_IPV4 => self.ipv4(window),
+            ETHERTYPE_IPV6 => self.ipv6(window),
+            _ => None,
+        };
+        packet.map(|packet| self.forgotten(packet))
+    }
+
+    #[inline(always)]
+    fn forgotten(&mut self, packet: Packet) -> Packet {
+        self.frame.version = self.bytes.forget(self.frame.version.into()) as u8;
+        self.frame.protocol = self.bytes.forget(self.frame.protocol.into()) as u8;
+        Packet {
+            header: self.bytes.forget(packet.header.into()) as u32,
+            end: self.bytes.forget(packet.end.into()) as u32,
+            identity: self.bytes.forget(packet.identity),
+            fragment: self.bytes.forget(packet.fragment.into()) != 0,
+            layer4: packet.layer4.forgotten(self.bytes),
+        }
+    }
+
+    #[inline(always)]
+    fn ipv4(&mut self, window: &Window) -> Option<Packet> {
         let first = window.be32(0);
         let header = ((first >> 24) & 0x0f) * 4;
         if window.available < 20 || header < 20 || first >> 28 != 4 {
-            return self.truncated(window);
+            return None;
         }
         self.frame.version = 4;
         self.frame.protocol = (window.be32(2) >> 16) as u8;
@@ -85,18 +141,15 @@ impl<B: Bytes> Reader<'_, B> {
         let fragment = identification & 0x3fff;
         let identity = ((identification & 0xffff_0000) | fragment) as u64;
         let end = if total == 0 { self.len } else { self.offset + total };
-        if header == 20 {
-            self.layer4(&window.layer4::<5>(), header, end, identity, fragment != 0);
-        } else {
-            let further = self.bytes.window(self.offset + header);
-            self.layer4(&further.layer4::<0>(), header, end, identity, fragment != 0);
-        }
+        let layer4 =
+            if header == 20 { window.layer4::<5>() } else { self.bytes.window(self.offset + header) };
+        Some(Packet { header, end, identity, fragment: fragment != 0, layer4 })
     }
 
     #[inline(always)]
-    fn ipv6(&mut self, window: &Window) {
+    fn ipv6(&mut self, window: &Window) -> Option<Packet> {
         if window.available < 40 || window.be32(0) >> 28 != 6 {
-            return self.truncated(window);
+            return None;
         }
         self.frame.version = 6;
         self.frame.protocol = (window.be32(1) >> 8) as u8;
@@ -104,20 +157,20 @@ impl<B: Bytes> Reader<'_, B> {
         self.frame.dst.copy_from_slice(&window.words[6..10]);
         let payload = window.be32(1) >> 16;
         let end = if payload == 0 { self.len } else { self.offset + 40 + payload };
-        if !is_extension(self.frame.protocol) {
-            return self.layer4(&window.layer4::<10>(), 40, end, 0, false);
+        if is_extension(self.frame.protocol) {
+            return Some(self.extensions(end));
         }
-        self.extensions(end);
+        Some(Packet { header: 40, end, identity: 0, fragment: false, layer4: window.layer4::<10>() })
     }
 
     /// Skips IPv6 extension headers (RFC 8200, section 4), with a window of its own for each.
     #[inline(always)]
-    fn extensions(&mut self, end: u32) {
+    fn extensions(&mut self, end: u32) -> Packet {
         let mut header = 40;
         let mut identity = 0;
         let mut fragment = false;
-        let mut window = self.bytes.window(self.offset + header);
-        for _ in 0..MAX_EXTENSIONS {
+        let mut window: Layer4 = self.bytes.window(self.offset + header);
+        for _ in 0..black_box(MAX_EXTENSIONS) {
             if !is_extension(self.frame.protocol) || window.available < 8 {
                 break;
             }
@@ -127,21 +180,23 @@ impl<B: Bytes> Reader<'_, B> {
                 identity = ((first as u64 & 0xffff) << 32) | window.be32(1) as u64;
                 fragment = first & 0xfff9 != 0;
             }
-            header += if is_fragment { 8 } else { (((first >> 16) & 0xff) + 1) * 8 };
-            self.frame.protocol = (first >> 24) as u8;
+            let length = if is_fragment { 8 } else { (((first >> 16) & 0xff) + 1) * 8 };
+            header = self.bytes.forget((header + length).into()) as u32;
+            identity = self.bytes.forget(identity);
+            fragment = self.bytes.forget(fragment.into()) != 0;
+            self.frame.protocol = self.bytes.forget((first >> 24).into()) as u8;
             window = self.bytes.window(self.offset + header);
         }
-        self.layer4(&window.layer4::<0>(), header, end, identity, fragment);
+        Packet { header, end, identity, fragment, layer4: window }
     }
 
-    /// `header` is the length of layer 3, `end` where its packet ends, both in bytes; padding lies behind.
     #[inline(always)]
-    fn layer4(&mut self, layer4: &Layer4, header: u32, end: u32, identity: u64, fragment: bool) {
-        let start = self.offset + header;
-        let inside = end.saturating_sub(start);
-        let mut state = mix(self.key[0] ^ self.frame.protocol as u64, identity);
+    fn layer4(&mut self, packet: &Packet) -> Content {
+        let layer4 = &packet.layer4;
+        let inside = packet.end.saturating_sub(self.offset + packet.header);
+        let mut state = mix(self.key[0] ^ self.frame.protocol as u64, packet.identity);
         let mut own_header = 0;
-        if fragment {
+        if packet.fragment {
             self.frame.kind = Kind::Fragment;
             state = mix(state, layer4.pair(0));
         } else if layer4.available < 8 {
@@ -151,15 +206,13 @@ impl<B: Bytes> Reader<'_, B> {
         } else {
             match self.frame.protocol {
                 PROTOCOL_TCP => (state, own_header) = self.tcp(layer4, state, inside),
-                PROTOCOL_UDP => (state, own_header) = self.udp(layer4, state, identity),
+                PROTOCOL_UDP => (state, own_header) = self.udp(layer4, state, packet.identity),
                 PROTOCOL_ICMP => (state, own_header) = self.icmp(layer4, state, 8, 0),
                 PROTOCOL_ICMPV6 => (state, own_header) = self.icmp(layer4, state, 128, 129),
                 _ => state = mix(mix(mix(state, layer4.pair(0)), layer4.pair(2)), inside as u64),
             }
         }
-        self.frame.digest = mix(state, self.key[1]);
-        self.frame.overhead = self.overhead(inside.saturating_sub(own_header));
-        self.flow();
+        Content { state, payload: inside.saturating_sub(own_header) }
     }
 
     #[inline(always)]
@@ -231,37 +284,40 @@ impl<B: Bytes> Reader<'_, B> {
         if self.frame.version == 6 { kind < 128 } else { matches!(kind, 3 | 4 | 5 | 11 | 12) }
     }
 
-    /// ARP for IPv4 over Ethernet is 28 bytes (RFC 826); all that varies in it is in the last 22.
+    /// ARP for IPv4 over Ethernet (RFC 826); all that varies in it is in the last 22 bytes.
     #[inline(always)]
-    fn arp(&mut self, window: &Window) {
-        if window.available < 28 {
-            return self.truncated(window);
-        }
+    fn arp(&mut self, window: &Window) -> Content {
         self.frame.kind = Kind::Arp;
         let layer4 = window.layer4::<0>();
         let state = mix(mix(self.key[0] ^ ETHERTYPE_ARP as u64, layer4.pair(1)), layer4.pair(3));
-        self.frame.digest = mix(mix(state, layer4.pair(5)), self.key[1]);
         // Sender address at byte 14, target address at byte 24.
         let sender = (window.be32(3) << 16) | (window.be32(4) >> 16);
         self.frame.src[0] = sender.to_be();
         self.frame.dst[0] = window.words[6];
-        self.frame.overhead = self.overhead(0);
-        self.flow();
+        Content { state: mix(state, layer4.pair(5)), payload: 0 }
     }
 
+    /// What is no protocol of ours, or one of ours that is cut.
     #[inline(always)]
-    fn other(&mut self, start: &Layer4) {
+    fn other(&mut self, start: &Layer4) -> Content {
+        if matches!(self.frame.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP) {
+            self.frame.kind = Kind::Truncated;
+        }
         let inside = self.len.saturating_sub(self.offset);
         let state = mix(self.key[0] ^ self.frame.ethertype as u64, start.pair(0));
-        self.frame.digest = mix(mix(mix(state, start.pair(2)), inside as u64), self.key[1]);
-        self.frame.overhead = self.overhead(inside);
-        self.flow();
+        Content { state: mix(mix(state, start.pair(2)), inside as u64), payload: inside }
     }
 
+    /// What all frames have.
     #[inline(always)]
-    fn truncated(&mut self, window: &Window) {
-        self.other(&window.layer4::<0>());
-        self.frame.kind = Kind::Truncated;
+    fn finish(mut self, content: Content) -> Frame {
+        let code = self.bytes.forget(self.frame.kind as u64) as u8;
+        self.frame.kind = Kind::from_code(code).unwrap_or(Kind::Other);
+        self.frame.version = self.bytes.forget(self.frame.version.into()) as u8;
+        self.frame.digest = mix(self.bytes.forget(content.state), self.key[1]);
+        self.frame.overhead = self.overhead(self.bytes.forget(content.payload.into()) as u32);
+        self.flow();
+        self.frame
     }
 
     #[inline(always)]

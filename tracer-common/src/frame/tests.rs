@@ -50,14 +50,11 @@ fn tcp(src_port: u16, dst_port: u16, seq: u32, ack: u32, flags: u8, payload: usi
 struct Noisy<'a>(&'a [u8]);
 
 impl Bytes for Noisy<'_> {
-    fn window(&self, offset: u32) -> Window {
-        let mut window = Slice(self.0).window(offset);
-        let mut bytes: Vec<u8> = window.words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        bytes[window.available as usize..].fill(0xee);
-        for (word, bytes) in window.words.iter_mut().zip(bytes.chunks(4)) {
-            *word = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-        window
+    fn window<const WORDS: usize>(&self, offset: u32) -> Window<WORDS> {
+        let rest = self.0.get(offset as usize..).unwrap_or(&[]);
+        let mut bytes = rest.to_vec();
+        bytes.resize(bytes.len() + WORDS * 4, 0xee);
+        Window { available: rest.len() as u32, ..Slice(&bytes).window(0) }
     }
 }
 

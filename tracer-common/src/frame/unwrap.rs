@@ -13,7 +13,7 @@
 
 use core::hint::black_box;
 
-use super::{Bytes, ETHERNET_HEADER, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_UDP, Window};
+use super::{Bytes, ETHERNET_HEADER, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Window};
 
 /// Tags and tunnels that are opened; an Ethernet header in a tunnel counts as one.
 pub const MAX_WRAPPINGS: u32 = 5;
@@ -25,10 +25,11 @@ const QINQ: u32 = 0x88a8;
 /// Transparent Ethernet bridging: a whole Ethernet frame follows.
 const ETHERTYPE_ETHERNET: u16 = 0x6558;
 
-const PROTOCOL_IPIP: u8 = 4;
-const PROTOCOL_IPV6: u8 = 41;
-const PROTOCOL_GRE: u8 = 47;
-const PROTOCOL_DESTINATION_OPTIONS: u8 = 60;
+const PROTOCOL_IPIP: u32 = 4;
+const PROTOCOL_UDP: u32 = super::PROTOCOL_UDP as u32;
+const PROTOCOL_IPV6: u32 = 41;
+const PROTOCOL_GRE: u32 = 47;
+const PROTOCOL_DESTINATION_OPTIONS: u32 = 60;
 
 const PORTS_VXLAN: [u16; 2] = [4789, 8472];
 const PORT_GENEVE: u16 = 6081;
@@ -86,9 +87,9 @@ pub(super) fn innermost(bytes: &impl Bytes, ethertype: u16) -> Place {
     let offset = ETHERNET_HEADER;
     let mut place = Place { offset, ethertype, window: bytes.window(offset), tunnelled: false, opened: 0 };
     let mut following = u32::from(ethertype);
-    // The compiler would unroll a loop of so many rounds, of which most frames take none.
+    // The compiler would unroll a loop of so few rounds, of which most frames take none.
     for _ in 0..black_box(MAX_WRAPPINGS) {
-        let wrapping = bytes.forget(around(&place.window, following));
+        let wrapping = bytes.forget(around(bytes, &place.window, following).into()) as Wrapping;
         if wrapping == NONE {
             break;
         }
@@ -98,69 +99,106 @@ pub(super) fn innermost(bytes: &impl Bytes, ethertype: u16) -> Place {
         place.tunnelled |= wrapping & TUNNEL != 0;
         place.window = bytes.window(place.offset);
     }
-    place.ethertype = following as u16;
+    place.ethertype = bytes.forget(following.into()) as u16;
+    place.offset = bytes.forget(place.offset.into()) as u32;
+    place.tunnelled = bytes.forget(place.tunnelled.into()) != 0;
     place
 }
 
 #[inline(always)]
-fn around(window: &Window, following: u32) -> Wrapping {
-    match following {
-        IPV4 => behind_ipv4(window),
-        IPV6 => behind_ipv6(window),
-        VLAN | QINQ | ETHERNET if window.available >= TAG => wrapping(TAG, window.be32(0) & 0xffff, 0),
-        _ => NONE,
-    }
+fn around(bytes: &impl Bytes, window: &Window, following: u32) -> Wrapping {
+    let carried = match following {
+        IPV4 => in_ipv4(window),
+        IPV6 => in_ipv6(window),
+        VLAN | QINQ | ETHERNET if window.available >= TAG => {
+            return wrapping(TAG, window.be32(0) & 0xffff, 0);
+        }
+        _ => None,
+    };
+    carried.map_or(NONE, |carried| carried.forgotten(bytes).around())
+}
+
+/// What an IP packet carries, as far as a tunnel shows in it.
+struct Carried {
+    protocol: u32,
+    /// Bytes of the packet before it.
+    header: u32,
+    /// Bytes of it that are real.
+    available: u32,
+    /// Its first and its third word, host byte order.
+    first: u32,
+    third: u32,
 }
 
 #[inline(always)]
-fn behind_ipv4(window: &Window) -> Wrapping {
+fn in_ipv4(window: &Window) -> Option<Carried> {
     let is_fragment = window.be32(1) & 0x3fff != 0;
     if window.available < 24 || window.be32(0) >> 24 != 0x45 || is_fragment {
-        return NONE;
+        return None;
     }
-    behind_ip::<5>(window, (window.be32(2) >> 16) as u8)
+    Some(Carried::at::<5>(window, (window.be32(2) >> 16) & 0xff))
 }
 
 /// Linux sends its IPv6 tunnels' packets with one destination option (`ip6_tnl_xmit`, net/ipv6/ip6_tunnel.c: the
 /// encapsulation limit of RFC 2473, 4.1.1).
 #[inline(always)]
-fn behind_ipv6(window: &Window) -> Wrapping {
+fn in_ipv6(window: &Window) -> Option<Carried> {
     if window.available < 48 || window.be32(0) >> 28 != 6 {
-        return NONE;
+        return None;
     }
-    let next = (window.be32(1) >> 8) as u8;
+    let next = (window.be32(1) >> 8) & 0xff;
     if next != PROTOCOL_DESTINATION_OPTIONS {
-        return behind_ip::<10>(window, next);
+        return Some(Carried::at::<10>(window, next));
     }
     let option = window.be32(10);
     let has_eight_bytes = (option >> 16) & 0xff == 0;
-    if has_eight_bytes { behind_ip::<12>(window, (option >> 24) as u8) } else { NONE }
+    has_eight_bytes.then(|| Carried::at::<12>(window, option >> 24))
 }
 
-/// What `protocol` wraps, whose header starts at the window's word `AT`.
-#[inline(always)]
-fn behind_ip<const AT: usize>(window: &Window, protocol: u8) -> Wrapping {
-    let header = AT as u32 * 4;
-    match protocol {
-        PROTOCOL_IPIP => wrapping(header, IPV4, TUNNEL),
-        PROTOCOL_IPV6 => wrapping(header, IPV6, TUNNEL),
-        PROTOCOL_GRE if window.available >= header + 4 => behind_gre(window.be32(AT), header),
-        PROTOCOL_UDP if window.available >= header + UDP_HEADER + 4 => {
-            behind_udp(window.be32(AT) as u16, window.be32(AT + 2), header + UDP_HEADER)
+impl Carried {
+    /// What starts at the window's word `AT`.
+    #[inline(always)]
+    fn at<const AT: usize>(window: &Window, protocol: u32) -> Self {
+        let header = AT as u32 * 4;
+        let available = window.available - header;
+        Self { protocol, header, available, first: window.be32(AT), third: window.be32(AT + 2) }
+    }
+
+    #[inline(always)]
+    fn forgotten(self, bytes: &impl Bytes) -> Self {
+        let forget = |value: u32| bytes.forget(value.into()) as u32;
+        Self {
+            protocol: forget(self.protocol),
+            header: forget(self.header),
+            available: forget(self.available),
+            first: forget(self.first),
+            third: forget(self.third),
         }
-        _ => NONE,
+    }
+
+    #[inline(always)]
+    fn around(&self) -> Wrapping {
+        match self.protocol {
+            PROTOCOL_IPIP => wrapping(self.header, IPV4, TUNNEL),
+            PROTOCOL_IPV6 => wrapping(self.header, IPV6, TUNNEL),
+            PROTOCOL_GRE if self.available >= 4 => behind_gre(self.first, self.header),
+            PROTOCOL_UDP if self.available >= UDP_HEADER + 4 => {
+                behind_udp(self.first as u16, self.third, self.header + UDP_HEADER)
+            }
+            _ => NONE,
+        }
     }
 }
 
 #[inline(always)]
 fn behind_gre(first: u32, header: u32) -> Wrapping {
     let flags = first >> 16;
-    let option = |bit: u32| if flags & bit != 0 { 4 } else { 0 };
+    let option = |bit: u32| (flags >> bit & 1) * 4;
     // Routing, of RFC 1701, is no more; version 1 is PPTP's.
     if flags & 0x4007 != 0 {
         return NONE;
     }
-    carried(first as u16, header + 4 + option(0x8000) + option(0x2000) + option(0x1000))
+    carried(first as u16, header + 4 + option(15) + option(13) + option(12))
 }
 
 #[inline(always)]

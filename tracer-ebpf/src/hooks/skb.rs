@@ -4,11 +4,12 @@
 use tracer_common::{
     config::Role,
     event::pack_buffer,
+    frame::Bytes,
     hop::{Hook, Hop},
 };
 
 use crate::{
-    emit, globals,
+    emit::{self, Stage},
     kernel::{Access, Device, Skb},
     maps,
 };
@@ -25,6 +26,17 @@ impl Traced {
         // SAFETY: values are written before the programs are attached and never change.
         let value = *unsafe { maps::DEVICES.get(&device.key()) }?;
         Some(Traced { slot: value as u8, role: value >> 8 })
+    }
+
+    /// The code of the hop of its role among `hops`; 0 for none. Reckoned: of branches the compiler would make copies of
+    /// all that follows.
+    #[inline(always)]
+    fn hop<const N: usize>(&self, hops: &[(Role, Hop); N]) -> u8 {
+        let mut code = 0;
+        for (role, hop) in hops {
+            code |= u8::from(self.is(*role)).wrapping_neg() & *hop as u8;
+        }
+        code
     }
 
     #[inline(always)]
@@ -50,35 +62,24 @@ pub fn by_buffer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
     emit::submit(&event);
 }
 
-/// Where a frame is on its way, as far as reading it depends on that.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// It is born here: its flow may be new, and its thread leads to who wrote it.
-    Birth,
-    /// It is about to leave: a flow that was translated may be new.
-    Exit,
-    /// Neither.
-    Between,
-}
-
 /// Sends an event with the frame's identity.
 #[inline(always)]
-fn by_content<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
-    let mut event = emit::event(hop, hook, slot);
+fn by_content<A: Access>(hop: u8, hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
+    let mut event = emit::event_of(hop, hook, slot);
     let frame = skb.frame();
+    event.hop = frame.memory.forget(hop.into()) as u8;
     event.skb = skb.0 as u64;
     event.buffer = frame.buffer;
     event.len = frame.len;
-    let introduces = stage == Stage::Birth || (stage == Stage::Exit && globals::translates() != 0);
-    emit::frame_event(event, &frame.memory, frame.ethertype, introduces);
+    emit::frame_event(event, &frame.memory, frame.ethertype, stage);
 }
 
 /// A frame enters the stack: `tap.rx`, `nic.stack`.
 #[inline(always)]
 pub fn received<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    let hop = if device.is(Role::Tap) { Hop::TapRx } else { Hop::NicStack };
-    if device.is(Role::Tap) || device.is(Role::Nic) {
+    let hop = device.hop(&[(Role::Tap, Hop::TapRx), (Role::Nic, Hop::NicStack)]);
+    if hop != 0 {
         by_content(hop, hook, skb, device.slot, Stage::Birth);
     }
     0
@@ -89,7 +90,7 @@ pub fn received<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 pub fn arrived<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Nic) {
-        by_content(Hop::NicRx, hook, skb, device.slot, Stage::Between);
+        by_content(Hop::NicRx as u8, hook, skb, device.slot, Stage::Between);
     } else if device.is(Role::FarEnd) {
         by_pointer(Hop::NicDone, hook, skb, device.slot);
     }
@@ -101,16 +102,11 @@ pub fn arrived<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 #[inline(always)]
 pub fn queued<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    let (hop, stage) = if device.is(Role::Nic) {
-        (Hop::NicQueue, Stage::Exit)
-    } else if device.is(Role::Tap) {
-        (Hop::TapQueue, Stage::Exit)
-    } else if device.is(Role::Macvtap) {
-        (Hop::TapRx, Stage::Birth)
-    } else {
-        return 0;
-    };
-    by_content(hop, hook, skb, device.slot, stage);
+    let hop =
+        device.hop(&[(Role::Nic, Hop::NicQueue), (Role::Tap, Hop::TapQueue), (Role::Macvtap, Hop::TapRx)]);
+    if hop != 0 {
+        by_content(hop, hook, skb, device.slot, Stage::Exit);
+    }
     0
 }
 
@@ -118,8 +114,8 @@ pub fn queued<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 #[inline(always)]
 pub fn transmitted<A: Access>(skb: Skb<A>, device: Device<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(device) else { return 0 };
-    let hop = if device.is(Role::Nic) { Hop::NicXmit } else { Hop::TapRing };
-    if device.is(Role::Nic) || device.is(Role::Tap) {
+    let hop = device.hop(&[(Role::Nic, Hop::NicXmit), (Role::Tap, Hop::TapRing)]);
+    if hop != 0 {
         by_content(hop, hook, skb, device.slot, Stage::Between);
     }
     0
@@ -163,7 +159,7 @@ pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook) -
 #[inline(always)]
 pub fn switched<A: Access>(hop: Hop, skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    by_content(hop, hook, skb, device.slot, Stage::Between);
+    by_content(hop as u8, hook, skb, device.slot, Stage::Between);
     0
 }
 
@@ -180,7 +176,7 @@ pub fn routed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 pub fn taken_by_macvtap<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Macvtap) {
-        by_content(Hop::TapRing, hook, skb, device.slot, Stage::Between);
+        by_content(Hop::TapRing as u8, hook, skb, device.slot, Stage::Between);
     }
     0
 }

@@ -23,5 +23,5 @@ pub fn seen(ctx: &XdpContext) {
     let (start, end) = (ctx.data() as u64, ctx.data_end() as u64);
     let mut event = emit::event(hop, Hook::Xdp, value as u8);
     event.len = (end - start) as u32;
-    emit::frame_event(event, &Memory { start, linear: event.len }, ethertype_at(start), true);
+    emit::frame_event(event, &Memory::new(start, event.len), ethertype_at(start), emit::Stage::Birth);
 }

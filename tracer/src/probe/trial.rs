@@ -40,6 +40,7 @@ pub fn try_out(plan: &mut Plan, offsets: &Offsets) -> Result<Vec<Trial>> {
     let mut ebpf = EbpfLoader::new()
         .override_global("OFFSETS", offsets, true)
         .override_global("SETTINGS", &Settings::default(), true)
+        .override_global(aya_log::LEVEL, &0u8, true)
         .override_global("VMHOP_ABI_3", &ABI_VERSION, true)
         .map_max_entries("EVENTS", RING_BYTES)
         .load(OBJECT)
