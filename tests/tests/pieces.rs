@@ -149,11 +149,11 @@ fn polled(world: &World, limits: Limits, often: u64) -> (Vec<Passage>, Vec<Excha
     for event in &world.events {
         correlator.push(*event);
         if random.one_in(often) {
-            passages.extend(std::iter::from_fn(|| correlator.poll()));
+            passages.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
         }
     }
     correlator.finish();
-    passages.extend(std::iter::from_fn(|| correlator.poll()));
+    passages.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
     for passage in &passages {
         exchanger.push(passage);
         if random.one_in(often) {
@@ -189,11 +189,11 @@ fn one_stream_of_events_makes_one_sequence_of_passages() {
         for (number, event) in Stream::new().take(40_000).enumerate() {
             correlator.push(event);
             if number % rest == 0 {
-                passages.extend(std::iter::from_fn(|| correlator.poll()));
+                passages.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
             }
         }
         correlator.finish();
-        passages.extend(std::iter::from_fn(|| correlator.poll()));
+        passages.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
         passages
     };
     assert_eq!(passages(1), passages(10_000));

@@ -172,7 +172,7 @@ proptest! {
         let mut late = world.correlator(Limits::default());
         world.events.iter().for_each(|event| late.push(*event));
         late.finish();
-        let polled: Vec<_> = std::iter::from_fn(|| late.poll()).collect();
+        let polled: Vec<_> = std::iter::from_fn(|| late.poll()).map(|passage| *passage).collect();
         prop_assert_eq!(polled.len(), whole.len());
         prop_assert!(polled.iter().all(|passage| whole.contains(passage)));
         prop_assert_eq!(correlate(&world).0, whole);

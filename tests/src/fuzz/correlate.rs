@@ -66,7 +66,7 @@ impl Told {
     fn collect(&mut self, correlator: &mut Correlator) {
         while let Some(passage) = correlator.poll() {
             self.exchanger.push(&passage);
-            self.passages.push(passage);
+            self.passages.push(*passage);
             while let Some(exchange) = self.exchanger.poll() {
                 self.exchanges += 1;
                 in_order(&exchange);

@@ -98,10 +98,10 @@ pub fn correlate(world: &World) -> (Vec<Passage>, Vec<Exchange>) {
     let mut passages = Vec::new();
     for event in &world.events {
         correlator.push(*event);
-        passages.extend(std::iter::from_fn(|| correlator.poll()));
+        passages.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
     }
     correlator.finish();
-    passages.extend(std::iter::from_fn(|| correlator.poll()));
+    passages.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
     assert_eq!(correlator.late(), 0);
     let mut exchanger = Exchanger::default();
     let mut exchanges = Vec::new();

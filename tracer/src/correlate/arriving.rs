@@ -6,7 +6,7 @@
 //! (`gro_cells_receive`, net/core/gro_cells.c), behind `nic.stack`. A super-frame holds what came after its first frame: of
 //! TCP by its byte range, of UDP, which has none, by its order, as many as their bytes fill.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use rustc_hash::FxHashMap;
 use tracer_common::{frame::Kind, hop::Hop};
@@ -16,17 +16,35 @@ use crate::decode::Event;
 
 /// Where frames can be merged: device and flow.
 type Place = (u8, u64);
+/// Frames of one place: slot and number of their passages.
+type Waiting = VecDeque<(usize, u64)>;
 
 /// Frames of a flow that GRO may hold: it takes those of a poll, a few hundred at most.
 const MOST: usize = 1024;
+/// Empty lists that are kept.
+const MOST_SPARE: usize = 16;
 
 /// Frames that GRO may have taken.
 #[derive(Debug, Default)]
 pub(super) struct Arriving {
-    /// In the order of their arrival: slot and number of their passages.
-    by_place: FxHashMap<Place, VecDeque<(usize, u64)>>,
+    /// In the order of their arrival.
+    by_place: FxHashMap<Place, Waiting>,
+    /// Empty, for places to come.
+    spare: Vec<Waiting>,
+    /// Empty between calls: those that have been found to be merged.
+    merged: Vec<(usize, u64)>,
     /// How many were given up for want of room: what they are merged into does not find them.
     pub(super) evicted: u64,
+}
+
+impl Arriving {
+    /// Nothing waits at a place any more.
+    fn leave(&mut self, place: Place) {
+        let empty = self.by_place.remove(&place);
+        if self.spare.len() < MOST_SPARE {
+            self.spare.extend(empty);
+        }
+    }
 }
 
 /// Whether GRO may merge what has been seen of this frame.
@@ -58,7 +76,8 @@ impl Correlator {
                 !waiting.is_empty()
             });
         }
-        let waiting = self.arriving.by_place.entry(place).or_default();
+        let spare = &mut self.arriving.spare;
+        let waiting = self.arriving.by_place.entry(place).or_insert_with(|| spare.pop().unwrap_or_default());
         // Those in front have gone on or ended: frames of a flow keep their order.
         while waiting.pop_front_if(|entry| !waits(entry)).is_some() {}
         waiting.push_back((slot, number));
@@ -87,32 +106,33 @@ impl Correlator {
         let place = place(&open.passage);
         (open.passage.len, open.passage.payload, open.passage.grew) = (event.len, event.payload(), true);
         open.passage.digest = event.digest;
-        let Some(waiting) = place.and_then(|place| self.arriving.by_place.remove(&place)) else { return };
-        let (mut merged, mut rest, mut filled) = (Vec::new(), VecDeque::new(), own);
-        for entry in waiting {
-            let Some(open) = self.open.get(entry.0).filter(|_| entry.1 != number) else { continue };
+        let Some(place) = place else { return };
+        let Some(waiting) = self.arriving.by_place.get_mut(&place) else { return };
+        let (mut merged, mut filled) = (mem::take(&mut self.arriving.merged), own);
+        waiting.retain(|entry| {
+            let Some(open) = self.open.get(entry.0).filter(|_| entry.1 != number) else { return false };
             if !is_waiting(Some(open), entry.1) {
-                continue;
+                return false;
             }
-            if is_inside(open, number, event, &mut filled) {
-                merged.push(entry);
-            } else {
-                rest.push_back(entry);
-            }
+            let inside = is_inside(open, number, event, &mut filled);
+            merged.extend(inside.then_some(*entry));
+            !inside
+        });
+        if waiting.is_empty() {
+            self.arriving.leave(place);
         }
-        if let (Some(place), false) = (place, rest.is_empty()) {
-            self.arriving.by_place.insert(place, rest);
-        }
-        for (other, other_number) in merged {
+        for (other, other_number) in merged.drain(..) {
             let Some(gone) = self.open.remove(other) else { continue };
             if gone.cut.is_some() {
                 self.cutting.forget(gone.passage.flow_to, (other, other_number));
             }
             self.release.skip(other_number);
+            let stamps = self.spare.give_but_stamps(gone.passage);
             if let Some(open) = self.open.get_mut(slot) {
-                open.passage.merged.push(gone.passage.stamps);
+                open.passage.merged.push(stamps);
             }
         }
+        self.arriving.merged = merged;
     }
 }
 

@@ -181,7 +181,9 @@ impl Correlator {
         let Some(open) = self.open.get_mut(slot) else { return false };
         open.passage.ambiguous |= doubted;
         let early = open.cut.is_some_and(|cut| cut.early) || event.hop.stage() < Hop::NicXmit.stage();
-        let segment = Passage { cut_early: early, ..open.passage.segment(event) };
+        let mut segment = self.spare.take();
+        segment.segment(&open.passage, event);
+        segment.cut_early = early;
         // Where its own queue was not seen, they tell where it went.
         open.passage.to = segment.to;
         let end = offset.saturating_add(event.payload());

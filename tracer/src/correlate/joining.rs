@@ -3,9 +3,7 @@
 
 use tracer_common::hop::Hop;
 
-use super::{
-    Branch, Correlator, End, Passage, Rule, Stamp, cutting::may_be_segment, open::Open, threads::Causes,
-};
+use super::{Correlator, End, Passage, Rule, Stamp, cutting::may_be_segment, open::Open, threads::Causes};
 use crate::decode::Event;
 
 /// Whether a frame that is first seen at `hop` comes from outside, and has been nowhere on the host before.
@@ -79,7 +77,8 @@ impl Correlator {
         if !self.is_birth(event) {
             return;
         }
-        let mut passage = Passage::begin(event, self.spare.pop().unwrap_or_default());
+        let mut passage = self.spare.take();
+        passage.begin(event);
         self.origins.begin(&mut passage);
         if let Some(sight) = self.claim_sight(event, &mut passage) {
             passage.prepend(sight);
@@ -118,15 +117,12 @@ impl Correlator {
         // Ways part where the bridge hands on: what the original passed behind that, its copy did not.
         let parted = event.hop.stage().min(Hop::BridgeOut.stage());
         let shared = |stamp: &&Stamp| stamp.hop.stage() < parted || stamp.hop.user_number().is_some();
-        let stamps: Vec<_> = open.passage.stamps.iter().filter(shared).copied().collect();
-        if stamps.is_empty() {
+        if !open.passage.stamps.iter().any(|stamp| shared(&stamp)) {
             return false;
         }
         open.branches += 1;
-        let (branch, shared) = (Some(Branch::Copy), stamps.len());
-        let mut passage =
-            Passage { stamps, branch, shared, merged: Vec::new(), skb: event.skb, ..open.passage.clone() };
-        passage.add(event, Rule::Head);
+        let mut passage = self.spare.take();
+        passage.copy(&open.passage, shared, event);
         self.open.insert(Open::new(passage));
         self.release.begin(event.time_ns);
         true

@@ -35,6 +35,7 @@ mod passage;
 mod recent;
 mod release;
 mod sights;
+mod spare;
 pub mod threads;
 
 use rustc_hash::FxHashMap;
@@ -43,7 +44,7 @@ use tracer_common::hop::{Hook, Hop};
 pub use self::passage::{Branch, End, Passage, Rule, Side, Stamp};
 use self::{
     arriving::Arriving, cutting::Cutting, open::OpenTable, order::Reorder, origin::Origins, release::Release,
-    sights::Sights, threads::Threads,
+    sights::Sights, spare::Spare, threads::Threads,
 };
 use crate::{decode::Event, per_hop::PerHop};
 
@@ -127,8 +128,7 @@ pub struct Correlator {
     options: Options,
     /// Last birth by device and digest, where XDP programs are in use.
     born: FxHashMap<(u8, u64), (usize, u64)>,
-    /// Empty, for passages to come.
-    spare: Vec<Vec<Stamp>>,
+    spare: Spare,
     now_ns: u64,
     /// When to look again for what is too old.
     expire_ns: u64,
@@ -155,7 +155,7 @@ impl Correlator {
             untaken: 0,
             options,
             born: FxHashMap::default(),
-            spare: Vec::new(),
+            spare: Spare::new(limits.open),
             now_ns: 0,
             expire_ns: 0,
             seen: Seen::default(),
@@ -174,16 +174,13 @@ impl Correlator {
     }
 
     /// The next passage that is over, in the order of their beginnings.
-    pub fn poll(&mut self) -> Option<Passage> {
+    pub fn poll(&mut self) -> Option<Box<Passage>> {
         self.release.pop()
     }
 
     /// Takes back the memory of a passage that [`poll`](Self::poll) gave, for one to come.
-    pub fn take_back(&mut self, mut passage: Passage) {
-        if self.spare.len() < self.limits.open {
-            passage.stamps.clear();
-            self.spare.push(passage.stamps);
-        }
+    pub fn take_back(&mut self, passage: Box<Passage>) {
+        self.spare.give(passage);
     }
 
     /// Takes what is left as the end of the recording; [`Correlator::poll`] then gives the rest.
@@ -286,7 +283,8 @@ impl Correlator {
             if open.cut.is_some() {
                 self.cutting.forget(open.passage.flow_to, (slot, open.number));
             }
-            let passage = Passage { end: open.ended.unwrap_or(end), ..open.passage };
+            let mut passage = open.passage;
+            passage.end = open.ended.unwrap_or(end);
             self.release.close(open.number, passage);
         }
     }

@@ -22,7 +22,7 @@ const SAME_PLACE_NS: u64 = 500_000;
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) number: u64,
-    pub(super) passage: Passage,
+    pub(super) passage: Box<Passage>,
     /// Thread that read it out of the tap.
     pub(super) reader: u32,
     /// Whether, since it was announced, a vCPU was entered for what another thread announced.
@@ -42,7 +42,7 @@ pub(super) struct Open {
 type Heads = SmallVec<[u64; 2]>;
 
 impl Open {
-    pub(super) fn new(passage: Passage) -> Open {
+    pub(super) fn new(passage: Box<Passage>) -> Open {
         let skb = passage.skb;
         Open {
             number: 0,

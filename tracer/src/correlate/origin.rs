@@ -72,7 +72,7 @@ impl Origins {
     }
 
     fn note_cut(&mut self, flow: u64, cut: bool) {
-        if let Some(known) = self.by_flow.get_mut(flow).filter(|_| cut) {
+        if cut && let Some(known) = self.by_flow.get_mut(flow) {
             known.cut = true;
         }
     }

@@ -1,14 +1,13 @@
 //! A passage: one frame's way through the host in one direction.
 
+use std::mem;
+
 use tracer_common::{
     frame::Kind,
     hop::{Hook, Hop},
 };
 
 use crate::decode::Event;
-
-/// Few passages have more.
-const USUAL_HOPS: usize = 16;
 
 /// How an event was joined to its passage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,20 +173,53 @@ pub struct Passage {
     pub(super) skb: u64,
 }
 
+impl Default for Passage {
+    /// One of which nothing has been seen.
+    fn default() -> Passage {
+        Passage {
+            stamps: Vec::new(),
+            from: Side::Host,
+            to: Side::Host,
+            kind: None,
+            flow: 0,
+            flow_to: 0,
+            digest: 0,
+            seq: 0,
+            ack: 0,
+            timestamps: 0,
+            tcp_flags: 0,
+            payload: 0,
+            len: 0,
+            ambiguous: false,
+            gso_size: 0,
+            segments: 0,
+            cut_early: false,
+            tunnelled: false,
+            branch: None,
+            shared: 0,
+            end: End::Unfinished,
+            dropped_at: 0,
+            inferred: false,
+            grew: false,
+            merged: Vec::new(),
+            head: 0,
+            skb: 0,
+        }
+    }
+}
+
 impl Passage {
-    /// A passage that begins with `event`; `stamps` is empty memory for its hops.
-    pub(super) fn begin(event: &Event, mut stamps: Vec<Stamp>) -> Passage {
-        stamps.reserve(USUAL_HOPS);
+    /// Makes an empty one a passage that begins with `event`.
+    pub(super) fn begin(&mut self, event: &Event) {
         let slot = event.device.unwrap_or_default();
         let from = match event.hop {
             Hop::TapRx => Side::Guest(slot),
             Hop::NicRx | Hop::NicStack => Side::Wire(slot),
             _ => Side::Host,
         };
-        let mut passage = Passage {
-            stamps,
+        *self = Passage {
+            stamps: mem::take(&mut self.stamps),
             from,
-            to: Side::Host,
             kind: event.kind,
             flow: event.flow,
             flow_to: event.flow,
@@ -198,30 +230,20 @@ impl Passage {
             tcp_flags: event.tcp_flags,
             payload: event.payload(),
             len: event.len,
-            ambiguous: false,
             gso_size: event.gso_size,
-            segments: 0,
-            cut_early: false,
             tunnelled: event.tunnelled,
-            branch: None,
-            shared: 0,
-            end: End::Unfinished,
-            dropped_at: 0,
-            inferred: false,
-            grew: false,
-            merged: Vec::new(),
+            merged: mem::take(&mut self.merged),
             head: event.head,
             skb: event.skb,
+            ..Passage::default()
         };
-        passage.add(event, Rule::Birth);
-        passage
+        self.add(event, Rule::Birth);
     }
 
     /// A passage of which nothing has been seen, for tests.
     #[cfg(test)]
     pub(crate) fn empty(from: Side, to: Side) -> Passage {
-        let nothing = Event::at(0, Hop::SkbFree, Hook::ConsumeSkb);
-        Passage { stamps: Vec::new(), from, to, ..Passage::begin(&nothing, Vec::new()) }
+        Passage { from, to, ..Passage::default() }
     }
 
     /// Appends an event that has been found to be this passage's next.
@@ -253,23 +275,38 @@ impl Passage {
         self.tunnelled |= event.tunnelled;
     }
 
-    /// The part of it that is a segment, which shares its way so far.
-    pub(super) fn segment(&self, event: &Event) -> Passage {
-        let mut segment = Passage {
-            branch: Some(Branch::Segment),
+    /// Makes an empty one a copy of `parent` that goes another way, and shares its way so far.
+    pub(super) fn copy(&mut self, parent: &Passage, shared: impl Fn(&&Stamp) -> bool, event: &Event) {
+        self.stamps.extend(parent.stamps.iter().filter(shared));
+        *self = Passage {
+            branch: Some(Branch::Copy),
             shared: self.stamps.len(),
+            stamps: mem::take(&mut self.stamps),
+            merged: mem::take(&mut self.merged),
+            skb: event.skb,
+            ..*parent
+        };
+        self.add(event, Rule::Head);
+    }
+
+    /// Makes an empty one the part of `whole` that is a segment, which shares its way so far.
+    pub(super) fn segment(&mut self, whole: &Passage, event: &Event) {
+        self.stamps.extend(&whole.stamps);
+        *self = Passage {
+            stamps: mem::take(&mut self.stamps),
+            merged: mem::take(&mut self.merged),
+            branch: Some(Branch::Segment),
+            shared: whole.stamps.len(),
             digest: event.digest,
             tcp_flags: event.tcp_flags,
             payload: event.payload(),
             len: event.len,
             gso_size: 0,
-            merged: Vec::new(),
             skb: event.skb,
             seq: event.seq,
-            ..self.clone()
+            ..*whole
         };
-        segment.add(event, Rule::Range);
-        segment
+        self.add(event, Rule::Range);
     }
 
     /// The flow that its answer, or what it answers, has on the side where it ends: a guest's where it has one.

@@ -27,7 +27,7 @@ struct Begun {
 #[derive(Debug)]
 enum State {
     Open,
-    Closed(Passage),
+    Closed(Box<Passage>),
     /// It is part of another, or has been open for too long to hold back others.
     Gone,
 }
@@ -45,7 +45,7 @@ impl Release {
     }
 
     /// Takes a passage that has closed.
-    pub fn close(&mut self, number: u64, passage: Passage) {
+    pub fn close(&mut self, number: u64, passage: Box<Passage>) {
         let begun = Begun { time_ns: passage.start_ns(), state: State::Closed(passage) };
         match self.held_mut(number) {
             Some(held) => *held = begun,
@@ -87,7 +87,7 @@ impl Release {
     }
 
     /// The next passage that has been released.
-    pub fn pop(&mut self) -> Option<Passage> {
+    pub fn pop(&mut self) -> Option<Box<Passage>> {
         while self.released > 0 {
             self.released -= 1;
             if let Some(Begun { state: State::Closed(passage), .. }) = self.passages.pop_front() {

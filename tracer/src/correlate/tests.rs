@@ -107,7 +107,7 @@ fn run(events: &[Event]) -> Vec<Passage> {
     let mut correlator = correlator(Limits::default());
     events.iter().for_each(|event| correlator.push(*event));
     correlator.finish();
-    std::iter::from_fn(|| correlator.poll()).collect()
+    std::iter::from_fn(|| correlator.poll()).map(|passage| *passage).collect()
 }
 
 fn hops(passage: &Passage) -> Vec<&'static str> {
@@ -238,7 +238,7 @@ fn what_the_host_takes_in_does_not_hold_back_the_answer() {
     let mut found = Vec::new();
     for event in events {
         correlator.push(event);
-        found.extend(std::iter::from_fn(|| correlator.poll()));
+        found.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
     }
     assert_eq!(found.iter().map(Passage::start_ns).collect::<Vec<_>>(), [100, 110]);
     assert_eq!(exchanges::paired(&found).0[0].initiator, Initiator::GuestToHost);

@@ -14,7 +14,8 @@ fn passage(start_ns: u64, from: Side, to: Side, kind: Kind, flow: u64, seq: u32)
         Side::Guest(slot) => at(start_ns, Hop::TapRx, 1, slot, 1),
         _ => at(start_ns, Hop::NicRx, 1, 1, 1),
     };
-    let mut passage = Passage::begin(&Event { kind: Some(kind), flow, seq, ..born }, Vec::new());
+    let mut passage = Passage::default();
+    passage.begin(&Event { kind: Some(kind), flow, seq, ..born });
     (passage.from, passage.to, passage.end) = (from, to, End::Done);
     passage
 }

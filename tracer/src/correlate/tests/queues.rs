@@ -21,7 +21,7 @@ pub(super) fn on_kvm(events: &[Event]) -> Vec<Passage> {
     let mut correlator = Correlator::new(Limits::default(), threads, 2, options);
     events.iter().for_each(|event| correlator.push(*event));
     correlator.finish();
-    std::iter::from_fn(|| correlator.poll()).collect()
+    std::iter::from_fn(|| correlator.poll()).map(|passage| *passage).collect()
 }
 
 fn kick(time_ns: u64, tid: u32, doorbell: u64) -> Event {

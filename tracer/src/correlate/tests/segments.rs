@@ -8,7 +8,7 @@ fn told(events: &[Event]) -> Vec<Passage> {
     correlator.options.segments_told = true;
     events.iter().for_each(|event| correlator.push(*event));
     correlator.finish();
-    std::iter::from_fn(|| correlator.poll()).collect()
+    std::iter::from_fn(|| correlator.poll()).map(|passage| *passage).collect()
 }
 
 fn datagram(time_ns: u64, hop: Hop, skb: u64, id: u32, payload: u32) -> Event {
