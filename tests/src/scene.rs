@@ -103,14 +103,41 @@ impl Scene {
     }
 }
 
+/// What a NIC's counters count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// The frames that its driver hands on and takes, super-frames as one.
+    Frames,
+    /// The same, each with its FCS: so does QEMU's e1000e.
+    FramesWithFcs,
+    /// The segments that are on the wire: so does QEMU's igb.
+    Segments,
+}
+
+impl Counts {
+    fn of(self, passed: &Passed) -> Counters {
+        match self {
+            Counts::Frames => passed.frames,
+            Counts::FramesWithFcs => passed.frames.with(FCS),
+            Counts::Segments => passed.wire,
+        }
+    }
+}
+
+/// The frame check sequence, bytes (IEEE 802.3).
+const FCS: u64 = 4;
+
 /// A lab in which scenes are played, with what serves them.
 pub struct Stage {
     /// The lab.
     pub lab: TestLab,
     /// The NIC.
     pub nic: Port,
-    /// Bytes that the NIC counts more of each frame: an emulated one also its FCS.
-    pub trailer: u64,
+    /// What it counts.
+    pub counts: Counts,
+    /// Frames that the host itself may send in a scene: those of a router, which asks by ARP, leave the bridge without having
+    /// entered it.
+    pub own: u64,
     recordings: Recordings,
     servers: Vec<Child>,
 }
@@ -141,12 +168,18 @@ impl Stage {
         let nic = Port { netns: format!("vmhop-{}-host", lab.name()), device: nic_of(options) };
         let server = lab.command(&["exec", "peer", "--", "iperf3", "-s"]).unwrap().spawn().unwrap();
         let recordings = Recordings::new();
-        Stage { lab, nic, trailer: 0, recordings, servers: vec![server] }
+        Stage { lab, nic, counts: Counts::Frames, own: 0, recordings, servers: vec![server] }
     }
 
-    /// With a NIC that counts the FCS.
-    pub fn counting_fcs(mut self) -> Stage {
-        self.trailer = 4;
+    /// With a NIC that counts this.
+    pub fn counting(mut self, counts: Counts) -> Stage {
+        self.counts = counts;
+        self
+    }
+
+    /// With so many frames of the host's own in a scene.
+    pub fn with_own(mut self, own: u64) -> Stage {
+        self.own = own;
         self
     }
 
@@ -207,11 +240,11 @@ impl Stage {
         });
         let (report, exchanges) = analyse(&path);
         let passed = at_nic(&path, &self.nic, from.time_ns..to.time_ns);
-        let seen = passed.frames.with(self.trailer);
+        let seen = self.counts.of(&passed);
         let counted = scene.counted(to.counters - from.counters);
         let played = Played { report, exchanges, counted, seen };
         eprintln!("{}: {}", scene.name, summary(&played));
-        let mut faults = faults(scene, &played.report);
+        let mut faults = faults(scene, self.own, &played.report);
         if seen != counted {
             faults.push(format!("at the NIC: seen {seen:?}, counted {counted:?}"));
         }
@@ -299,13 +332,18 @@ fn may_be_late(report: &Report) -> u64 {
 }
 
 /// What of a report is not as it must be.
-fn faults(scene: &Scene, report: &Report) -> Vec<String> {
+fn faults(scene: &Scene, own: u64, report: &Report) -> Vec<String> {
     let mut faults = Vec::new();
     let mut check = |good: bool, what: String| faults.extend((!good).then_some(what));
     for row in report.hops.iter().filter(|row| is_frame_hop(&row.hop)) {
         let coverage = row.coverage.unwrap_or(1.0);
         check(coverage > 1.0 - MISSING, format!("{} of {} covered by {coverage:.4}", row.expected, row.hop));
-        let seen = row.seen - if row.hop == "nic.done" { scene.looped } else { 0 };
+        let unborn = match &*row.hop {
+            "nic.done" => scene.looped,
+            "bridge.out" => own,
+            _ => 0,
+        };
+        let seen = row.seen.saturating_sub(unborn);
         let whole = row.matched as f64 >= seen as f64 * (1.0 - MISSING);
         check(whole, format!("{} of {seen} seen at {} joined", row.matched, row.hop));
     }
@@ -330,7 +368,12 @@ fn faults(scene: &Scene, report: &Report) -> Vec<String> {
         check(count >= *least, format!("{count} exchanges of {kind} by {initiator}, expected {least}"));
         let Some(group) = group.filter(|group| group.count > 0) else { continue };
         let share = group.residual_mean_ns.unwrap_or(0.0) / group.mean_ns.unwrap();
-        check(share <= scene.residual, format!("{share:.3} of {kind} by {initiator} unattributed"));
+        // Of what a driver tells to be sent only when the answer is there, the NIC's time cannot be told from the wire's.
+        let overtaken = group.overtaken as f64 / group.count as f64;
+        check(
+            share <= scene.residual + overtaken,
+            format!("{share:.3} of {kind} by {initiator} unattributed"),
+        );
     }
     faults
 }
