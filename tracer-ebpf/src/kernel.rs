@@ -111,13 +111,31 @@ impl<A: Access> Skb<A> {
     pub fn frame(self) -> SkbFrame {
         let head = self.head();
         // SAFETY: as above.
+        let mac: u16 = unsafe { A::member(self.0, globals::skb_mac_header()) };
+        self.frame_at(head, head + mac as u64, self.data())
+    }
+
+    /// The same where IP has the frame, whose Ethernet header is not built yet: what lies before the packet is taken for it,
+    /// of which nothing is read.
+    #[inline(always)]
+    pub fn packet(self) -> SkbFrame {
+        let data = self.data();
+        self.frame_at(self.head(), data - ETHERNET_HEADER as u64, data)
+    }
+
+    #[inline(always)]
+    fn data(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { A::member(self.0, globals::skb_data()) }
+    }
+
+    #[inline(always)]
+    fn frame_at(self, head: u64, start: u64, data: u64) -> SkbFrame {
+        // SAFETY: as above.
         unsafe {
-            let mac: u16 = A::member(self.0, globals::skb_mac_header());
-            let data: u64 = A::member(self.0, globals::skb_data());
             let len: u32 = A::member(self.0, globals::skb_len());
             let paged: u32 = A::member(self.0, globals::skb_data_len());
             let protocol: u16 = A::member(self.0, globals::skb_protocol());
-            let start = head + mac as u64;
             // `data` is behind the Ethernet header on the way in and at its start on the way out.
             let pulled = data.wrapping_sub(start) as u32;
             SkbFrame {

@@ -178,7 +178,7 @@ impl Builder {
         if super::has_buffer_only(hop) {
             self.owners.insert(time_ns, owners.to_vec());
         } else {
-            self.own(time_ns, owners, tells(hop));
+            self.own(time_ns, hop, owners, tells(hop));
         }
         time_ns
     }
@@ -189,7 +189,7 @@ impl Builder {
         let mut event = Event { time_ns, hop, device: Some(device), hook: Hook::Xdp, ..blank() };
         self.tell(&mut event, content, device);
         self.drafts.push(Draft { event, skb: None, head: None });
-        self.own(time_ns, &[owner], true);
+        self.own(time_ns, hop, &[owner], true);
         time_ns
     }
 
@@ -204,11 +204,14 @@ impl Builder {
         event.gso_size = if content.is_super_frame() { content.segment as u16 } else { 0 };
     }
 
-    fn own(&mut self, time_ns: u64, owners: &[usize], told: bool) {
+    fn own(&mut self, time_ns: u64, hop: Hop, owners: &[usize], told: bool) {
         self.owners.insert(time_ns, owners.to_vec());
         for &owner in owners {
             let journey = &mut self.journeys[owner];
-            journey.began_ns = journey.began_ns.min(time_ns);
+            // No passage begins where IP hands on: the host's own frames come along there too.
+            if hop != Hop::IpOut {
+                journey.began_ns = journey.began_ns.min(time_ns);
+            }
             if told {
                 journey.told.push(time_ns);
             }

@@ -294,7 +294,7 @@ pub fn device(slot: u8) -> Device {
 
 /// Whether events of a hop carry a frame's buffer, but not what it says.
 pub fn has_buffer_only(hop: Hop) -> bool {
-    hop == Hop::IpOut || hop.user_number().is_some()
+    hop.user_number().is_some()
 }
 
 /// Whether events of a hop carry what the frame says.
@@ -306,6 +306,7 @@ pub fn tells(hop: Hop) -> bool {
             | Hop::NicStack
             | Hop::BridgeIn
             | Hop::IpIn
+            | Hop::IpOut
             | Hop::BridgeOut
             | Hop::NicQueue
             | Hop::NicXmit

@@ -3,14 +3,14 @@
 
 use tracer_common::{
     config::Role,
-    event::pack_buffer,
+    event::{HopEvent, pack_buffer},
     frame::Bytes,
     hop::{Hook, Hop},
 };
 
 use crate::{
     emit::{self, Stage},
-    kernel::{Access, Device, Skb},
+    kernel::{Access, Device, Skb, SkbFrame},
     maps,
 };
 
@@ -65,8 +65,12 @@ pub fn by_buffer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
 /// Sends an event with the frame's identity.
 #[inline(always)]
 fn by_content<A: Access>(hop: u8, hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
-    let mut event = emit::event_of(hop, hook, slot);
-    let frame = skb.frame();
+    let event = emit::event_of(hop, hook, slot);
+    by_content_of(event, hop, skb, skb.frame(), stage);
+}
+
+#[inline(always)]
+fn by_content_of<A: Access>(mut event: HopEvent, hop: u8, skb: Skb<A>, frame: SkbFrame, stage: Stage) {
     event.hop = frame.memory.forget(hop.into()) as u8;
     event.skb = skb.0 as u64;
     event.buffer = frame.buffer;
@@ -163,11 +167,12 @@ pub fn switched<A: Access>(hop: Hop, skb: Skb<A>, hook: Hook) -> i32 {
     0
 }
 
-/// IP hands a frame on. Its Ethernet header is not built yet, so that there is no content to read.
+/// IP hands a frame on, perhaps in a buffer of its own by now (`skb_cow`, `ip_forward`).
 #[inline(always)]
 pub fn routed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    by_buffer(Hop::IpOut, hook, skb, device.slot);
+    let event = emit::event(Hop::IpOut, hook, device.slot);
+    by_content_of(event, Hop::IpOut as u8, skb, skb.packet(), Stage::Between);
     0
 }
 

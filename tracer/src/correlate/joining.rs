@@ -46,13 +46,23 @@ impl Correlator {
         self.begin(event);
     }
 
-    /// A frame passes a hook that reads no content, and is known by its address and buffer. What is not known goes by:
-    /// the host's own frames come along there too.
+    /// A frame passes a hook where the host's own frames come along too: what is not known goes by. Where no content was
+    /// read, at the user's hooks and at `ip.out` in earlier recordings, it is known by its address and buffer.
     pub(super) fn switched(&mut self, event: &Event) {
         let Some(slot) = self.open.by_skb(event.skb) else { return };
         let Some(open) = self.open.get_mut(slot) else { return };
-        if open.passage.goes_on_at(event.hop) && open.has_buffer(event.head) {
-            open.passage.add(event, Rule::Pointer);
+        let goes_on = open.passage.goes_on_at(event.hop);
+        if event.kind.is_none() {
+            if goes_on && open.has_buffer(event.head) {
+                open.passage.add(event, Rule::Pointer);
+            }
+        } else if goes_on && open.fits(event) {
+            open.passage.add(event, Rule::Content);
+            self.origins.went_on(&open.passage);
+            self.open.note_head(slot, event.head);
+        } else if !open.is_same(event) {
+            open.passage.withdraw_unread();
+            self.vacate(slot, End::Unfinished);
         }
     }
 

@@ -3,8 +3,8 @@
 //!
 //! # The rules, in their order
 //! 1. **pointer**: an event of an `sk_buff` address whose life is open belongs to that passage, if its hop
-//!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. Behind IP,
-//!    and at the user's hooks, where no content was read, the buffer must be the same, and what shows content next
+//!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. At
+//!    the user's hooks, where no content was read, the buffer must be the same, and what shows content next
 //!    must not say that the address was another's by then. Otherwise
 //!    the address was recycled: the old passage ends there, unfinished. Only a driver sees a frame twice (it was
 //!    busy); whatever else comes again is another frame, however alike: frames that the host itself takes in

@@ -335,7 +335,9 @@ impl Passage {
 
     /// Takes back the last stamps that the address alone made, since it has turned out to be another frame's.
     pub(super) fn withdraw_unread(&mut self) {
-        let unread = |stamp: &Stamp| stamp.hop == Hop::IpOut || stamp.hop.user_number().is_some();
+        let unread = |stamp: &Stamp| {
+            stamp.hop.user_number().is_some() || (stamp.hop == Hop::IpOut && stamp.rule == Rule::Pointer)
+        };
         while self.stamps.pop_if(|stamp| unread(stamp)).is_some() {}
     }
 

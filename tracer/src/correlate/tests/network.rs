@@ -41,6 +41,27 @@ fn a_frame_of_the_hosts_own_at_an_address_used_again_is_not_what_was_routed() {
     assert_eq!(hops(&passages[1]), ["tap.queue"]);
 }
 
+/// Forwarding copies what its sender keeps (`skb_cow`, `ip_forward`).
+#[test]
+fn what_forwarding_has_copied_goes_on_in_its_new_buffer() {
+    let copied = |time_ns, hop| Event { head: 0x9999, ..at(time_ns, hop, 0xa, 1, 1) };
+    let mut events = outward(100, 0xa, 1);
+    for event in &mut events[1..] {
+        event.head = 0x9999;
+    }
+    events.splice(1..1, [at(102, Hop::IpIn, 0xa, 0, 1), copied(103, Hop::IpOut)]);
+    let passages = run(&events);
+    assert_eq!(passages.len(), 1);
+    assert_eq!(hops(&passages[0])[1..4], ["ip.in", "ip.out", "nic.queue"]);
+}
+
+#[test]
+fn a_frame_of_the_hosts_own_is_told_from_what_was_routed_by_its_content() {
+    let taken = [at(100, Hop::TapRx, 0xa, 0, 1), at(110, Hop::IpIn, 0xa, 0, 1)];
+    let own = at(120, Hop::IpOut, 0xa, 1, 2);
+    assert_eq!(hops(&run(&[&taken[..], &[own]].concat())[0]), ["tap.rx", "ip.in"]);
+}
+
 #[test]
 fn a_buffer_alone_makes_no_branch() {
     for hop in [Hop::IpOut, Hop::User0] {
