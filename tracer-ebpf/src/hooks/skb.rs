@@ -171,6 +171,10 @@ pub fn switched<A: Access>(hop: Hop, skb: Skb<A>, hook: Hook) -> i32 {
 #[inline(always)]
 pub fn routed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
+    // What the peer sends by the other end of our NIC's veth.
+    if device.is(Role::FarEnd) {
+        return 0;
+    }
     let event = emit::event(Hop::IpOut, hook, device.slot);
     by_content_of(event, Hop::IpOut as u8, skb, skb.packet(), Stage::Between);
     0
