@@ -61,8 +61,8 @@ fn recording(header: &Header, books: &Books, complete: bool) -> Recording {
     }
 }
 
-/// Hops whose events carry no header, so that a filter could not be applied to them in the kernel: of those only
-/// what was joined to a frame that passed the filter counts as seen.
+/// Hops whose events carry no header, so that a filter could not be applied to them in the kernel (those of `ip.out` in
+/// earlier recordings): of those only what was joined to a frame that passed the filter counts as seen.
 fn is_unfiltered(hop: Hop) -> bool {
     matches!(
         hop,
