@@ -66,7 +66,8 @@ impl Told {
     fn collect(&mut self, correlator: &mut Correlator) {
         while let Some(passage) = correlator.poll() {
             self.exchanger.push(&passage);
-            self.passages.push(*passage);
+            self.passages.push((*passage).clone());
+            correlator.take_back(passage);
             while let Some(exchange) = self.exchanger.poll() {
                 self.exchanges += 1;
                 in_order(&exchange);

@@ -11,7 +11,7 @@
 use std::{collections::HashMap, fmt, ops::AddAssign};
 
 use tracer::correlate::{
-    Limits, Passage, Rule, Stamp,
+    Correlator, Limits, Passage, Rule, Stamp,
     exchange::{Exchange, Exchanger},
 };
 use tracer_common::{frame::Kind, hop::Hop};
@@ -92,16 +92,24 @@ impl fmt::Display for Score {
     }
 }
 
+/// Takes what is over, and gives its memory back for what is to come.
+pub fn drain(correlator: &mut Correlator, passages: &mut Vec<Passage>) {
+    while let Some(passage) = correlator.poll() {
+        passages.push((*passage).clone());
+        correlator.take_back(passage);
+    }
+}
+
 /// The passages and exchanges of a world.
 pub fn correlate(world: &World) -> (Vec<Passage>, Vec<Exchange>) {
     let mut correlator = world.correlator(Limits::default());
     let mut passages = Vec::new();
     for event in &world.events {
         correlator.push(*event);
-        passages.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
+        drain(&mut correlator, &mut passages);
     }
     correlator.finish();
-    passages.extend(std::iter::from_fn(|| correlator.poll()).map(|passage| *passage));
+    drain(&mut correlator, &mut passages);
     assert_eq!(correlator.late(), 0);
     let mut exchanger = Exchanger::default();
     let mut exchanges = Vec::new();
@@ -182,7 +190,7 @@ impl Check<'_> {
         };
         let mut journeys = self.common(&told_but_by(&[Rule::Range]));
         if journeys.is_empty() {
-            // What XDP saw may be a frame's that says the same.
+            // What was joined by its content alone may be a frame's that says the same.
             journeys = self.common(&told_but_by(&[Rule::Range, Rule::Content]));
         }
         let own = |stamp: &&Stamp| self.owners(stamp).iter().any(|journey| journeys.contains(journey));

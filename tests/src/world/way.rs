@@ -117,7 +117,9 @@ impl Builder {
         ];
         let mut now_ns = at_ns;
         for (hop, _) in way.into_iter().filter(|(_, passes)| *passes) {
-            let time_ns = self.frame(now_ns, hop, tap(0), memory, content, owners);
+            // Behind the translation, if there is one.
+            let device = if hop == Hop::IpOut && to == Place::Peer { NIC } else { tap(0) };
+            let time_ns = self.frame(now_ns, hop, device, memory, content, owners);
             // Of a frame that the host takes in, what comes next at its address may take it back.
             if from != Place::Host && (to != Place::Host || owners.len() > 1) {
                 self.expect(time_ns, owners);

@@ -176,7 +176,7 @@ pub fn routed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
         return 0;
     }
     let event = emit::event(Hop::IpOut, hook, device.slot);
-    by_content_of(event, Hop::IpOut as u8, skb, skb.packet(), Stage::Between);
+    by_content_of(event, Hop::IpOut as u8, skb, skb.packet(), Stage::Exit);
     0
 }
 

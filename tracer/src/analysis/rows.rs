@@ -61,8 +61,9 @@ fn recording(header: &Header, books: &Books, complete: bool) -> Recording {
     }
 }
 
-/// Hops whose events carry no header, so that a filter could not be applied to them in the kernel (those of `ip.out` in
-/// earlier recordings): of those only what was joined to a frame that passed the filter counts as seen.
+/// Hops whose events carry no header, so that a filter could not be applied to them in the kernel: of those only what was
+/// joined to a frame that passed the filter counts as seen. Those of `ip.out` carry one, but not in earlier recordings,
+/// which nothing tells apart.
 fn is_unfiltered(hop: Hop) -> bool {
     matches!(
         hop,

@@ -5,9 +5,10 @@
 //! 1. **pointer**: an event of an `sk_buff` address whose life is open belongs to that passage, if its hop
 //!    lies further on the way ([`Hop::stage`]) and the content, where both were read, is the same. At
 //!    the user's hooks, where no content was read, the buffer must be the same, and what shows content next
-//!    must not say that the address was another's by then. Otherwise
+//!    must not say that the address was another's by then; at `ip.out`, where it may have another buffer, the content
+//!    must. Otherwise
 //!    the address was recycled: the old passage ends there, unfinished. Only a driver sees a frame twice (it was
-//!    busy); whatever else comes again is another frame, however alike: frames that the host itself takes in
+//!    busy), and IP, if it goes into a tunnel; whatever else comes again is another frame, however alike: frames that the host itself takes in
 //!    are freed out of sight, and their addresses come back within microseconds.
 //! 2. **head**: an unknown address whose `skb->head` is open and whose content is the same is a clone that a
 //!    flood made: a branch, which shares its parent's hops so far. Other content: the buffer was recycled. A frame

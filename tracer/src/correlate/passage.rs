@@ -18,7 +18,7 @@ pub enum Rule {
     Pointer,
     /// Same `skb->head`: a clone.
     Head,
-    /// Same content digest.
+    /// Same content digest; at `ip.out` same `sk_buff` and content, whatever its buffer is by then.
     Content,
     /// Inside the byte range of a super-frame.
     Range,
@@ -249,16 +249,16 @@ impl Passage {
     /// Appends an event that has been found to be this passage's next.
     pub(super) fn add(&mut self, event: &Event, rule: Rule) {
         self.stamps.push(Stamp::of(event, rule));
+        if event.kind.is_some() {
+            self.read(event);
+        }
+        self.head = if event.head != 0 { event.head } else { self.head };
         let Some(slot) = event.device else { return };
         match event.hop {
             Hop::NicQueue | Hop::NicXmit => self.to = Side::Wire(slot),
             Hop::TapQueue | Hop::TapRing => self.to = Side::Guest(slot),
             _ => {}
         }
-        if event.kind.is_some() {
-            self.read(event);
-        }
-        self.head = if event.head != 0 { event.head } else { self.head };
     }
 
     /// Takes over what an event says of the frame here.

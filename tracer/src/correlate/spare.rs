@@ -27,7 +27,8 @@ impl Spare {
         Spare { most, passages: Vec::new(), stamps: Vec::new() }
     }
 
-    /// A passage with nothing in it, and room for its hops.
+    /// A passage without hops, and with room for them. The rest is its last owner's: `Passage::begin`, `copy` or
+    /// `segment` must follow.
     pub(super) fn take(&mut self) -> Box<Passage> {
         let mut passage = self.passages.pop().unwrap_or_default();
         if passage.stamps.capacity() == 0 {

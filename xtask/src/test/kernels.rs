@@ -103,7 +103,7 @@ impl Matrix {
     }
 }
 
-/// The time for one check: some five times of what the longest takes on a machine of two cores.
+/// The time for one check: more than twice what the longest takes on a machine of two cores.
 const LIMIT: Duration = Duration::from_secs(8 * 60);
 /// A VM that says nothing for longer than a check may take hangs as a whole, as those of a QEMU before 8.1 do.
 const SILENCE: Duration = Duration::from_secs(LIMIT.as_secs() + 60);
