@@ -232,7 +232,9 @@ impl Bytes for Memory {
         let mut words = MaybeUninit::<[u32; WORDS]>::uninit();
         // No read starts behind the linear part.
         let left = self.at_least_0(self.linear as i64 - offset as i64);
-        let from = (self.start + self.linear as u64 - left) as *const c_void;
+        // In 32 bits: to a packet's address, as XDP programs have it, only what has bounds may be added.
+        let skipped = self.linear.wrapping_sub(left as u32);
+        let from = (self.start + skipped as u64) as *const c_void;
         // SAFETY: the helper writes all words, zeros on a fault.
         let (failed, words) = unsafe {
             let size = size_of::<[u32; WORDS]>() as u32;

@@ -76,12 +76,13 @@ mod tests {
     use super::*;
 
     /// Steps that the verifier may take. Those of 5.10 and 6.1 take ten times as many as the newest, and 1,000,000 at most.
-    const STEPS: u32 = 30_000;
+    const STEPS: u32 = 40_000;
 
     fn load(program: &mut Program) -> Option<Result<(), ProgramError>> {
         match program {
             Program::KProbe(program) => Some(program.load()),
             Program::RawTracePoint(program) => Some(program.load()),
+            Program::Xdp(program) => Some(program.load()),
             // These ask BTF for the offsets, which are not set here, but read frames by the same code.
             _ => None,
         }
