@@ -5,12 +5,8 @@ use std::mem;
 
 use super::passage::{Passage, Stamp};
 
-/// Few passages have more.
+/// Few passages have more. Memory for more is not kept: sooner or later all would have it.
 const USUAL_HOPS: usize = 16;
-/// Memory for more is not kept.
-const MOST_HOPS: usize = 4 * USUAL_HOPS;
-/// Nor that for more frames merged into one.
-const MOST_MERGED: usize = 16;
 
 /// What is kept, within a bound.
 #[derive(Debug)]
@@ -40,8 +36,8 @@ impl Spare {
     /// Takes back a passage, and its memory with that of the stamps merged into it.
     pub(super) fn give(&mut self, mut passage: Box<Passage>) {
         let room = self.most.saturating_sub(self.stamps.len());
-        self.stamps.extend(passage.merged.drain(..).take(room).map(emptied));
-        passage.merged.shrink_to(MOST_MERGED);
+        let merged = mem::take(&mut passage.merged).into_iter();
+        self.stamps.extend(merged.map(emptied).filter(|stamps| stamps.capacity() > 0).take(room));
         passage.stamps = emptied(mem::take(&mut passage.stamps));
         if self.passages.len() < self.most {
             self.passages.push(passage);
@@ -56,8 +52,8 @@ impl Spare {
     }
 }
 
+/// Empty, with room for the usual number, or with none.
 fn emptied(mut stamps: Vec<Stamp>) -> Vec<Stamp> {
     stamps.clear();
-    stamps.shrink_to(MOST_HOPS);
-    stamps
+    if stamps.capacity() > USUAL_HOPS { Vec::new() } else { stamps }
 }
