@@ -29,7 +29,7 @@ impl<const WORDS: usize> Window<WORDS> {
         ((self.be32(index) as u64) << 32) | self.be32(index + 1) as u64
     }
 
-    /// The same, [forgotten](Bytes::forget).
+    /// The window itself, of whose length the verifier [knows nothing](Bytes::forget).
     #[inline(always)]
     pub(super) fn forgotten(self, bytes: &impl Bytes) -> Self {
         Self { available: bytes.forget(self.available.into()) as u32, ..self }

@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// Steps that the verifier may take. Those of 5.10 and 6.1 take ten times as many as the newest, and 1,000,000 at most.
+    /// Steps that the verifier may take. Those of 5.10 and 6.1 take up to seven times as many, and 1,000,000 at most.
     const STEPS: u32 = 40_000;
 
     fn load(program: &mut Program) -> Option<Result<(), ProgramError>> {

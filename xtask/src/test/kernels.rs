@@ -88,7 +88,7 @@ const CHECKS: &[Check] = &[
 pub enum Matrix {
     /// Every kernel: its programs, and under most a guest behind vhost and a bridge.
     Kernels,
-    /// The other networks, and what trace-cmd says of them, under the kernels that most hosts have. About an hour.
+    /// The other networks, and what trace-cmd says of them, under the kernels that most hosts have.
     Networks,
 }
 

@@ -38,7 +38,7 @@ const PARTS: [(&str, &[&str]); 3] = [
 /// Which parts to run
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only these parts [default: all but networks, which takes about an hour more]
+    /// Only these parts [default: all but networks, which takes much longer]
     #[arg(value_name = "PART", value_parser = ["format", "lints", "tests", KERNELS, NETWORKS])]
     parts: Vec<String>,
 }
