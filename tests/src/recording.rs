@@ -12,8 +12,13 @@ use std::{
 
 use tempfile::TempDir;
 use tracer::{
-    analysis::analyse_each, correlate::exchange::Exchange, latency::Layer, latency::charge,
-    latency::charge_turn, record::RecordReader, report::Report,
+    analysis::{EachExchange, analyse_with},
+    correlate::{Limits, exchange::Exchange},
+    latency::Layer,
+    latency::charge,
+    latency::charge_turn,
+    record::RecordReader,
+    report::Report,
 };
 
 use crate::{
@@ -135,7 +140,8 @@ impl Default for Recordings {
 pub fn analyse(path: &Path) -> (Report, Vec<Exchange>) {
     let mut reader = RecordReader::open(path).unwrap();
     let mut exchanges = Vec::new();
-    let report = analyse_each(&mut reader, &mut |exchange| exchanges.push(exchange.clone())).unwrap();
+    let mut each = EachExchange(|exchange: &Exchange| exchanges.push(exchange.clone()));
+    let report = analyse_with(&mut reader, Limits::default(), &mut each).unwrap();
     (report, exchanges)
 }
 

@@ -8,7 +8,13 @@ use tests::{
     header::header,
     world::{self, Machine, NIC, io_thread, tap, vcpu_thread, worker},
 };
-use tracer::{analysis::Analysis, correlate::Limits, decode::Event, record::Item, report::Report};
+use tracer::{
+    analysis::{Analysis, Unobserved},
+    correlate::Limits,
+    decode::Event,
+    record::Item,
+    report::Report,
+};
 use tracer_common::{
     event::ABI_VERSION,
     frame::Kind,
@@ -241,12 +247,12 @@ fn run(stream: &Hostile, frames: usize) -> (Report, [usize; 2]) {
     let before = MEMORY.current_usage();
     let mut analysis = Analysis::new(&header, ABI_VERSION, Limits::of_frames(frames));
     let mut push = |numbers: Range<u64>| {
-        numbers.flat_map(stream.events).for_each(|event| analysis.push(Item::Event(event), &mut |_| {}));
+        numbers.flat_map(stream.events).for_each(|event| analysis.push(Item::Event(event), &mut Unobserved));
         MEMORY.peak_usage() - before
     };
     let middle = push(0..EVENTS / 2);
     let end = push(EVENTS / 2..EVENTS);
-    let report = analysis.finish(true, &mut |_| {});
+    let report = analysis.finish(true, &mut Unobserved);
     (report, [middle, end])
 }
 

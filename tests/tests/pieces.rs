@@ -13,7 +13,7 @@ use tests::{
     world::{Machine, Random, Recipe, World, Xdp, correlator, topology},
 };
 use tracer::{
-    analysis::{Analysis, analyse},
+    analysis::{Analysis, Unobserved, analyse},
     cli::Format,
     correlate::{
         Limits, Options, Passage,
@@ -135,8 +135,8 @@ fn rows_that_are_taken_one_by_one_are_reported_as_those_of_a_file() {
     for recipe in recipes() {
         let (header, world) = (world_header(&recipe), recipe.build());
         let mut analysis = Analysis::new(&header, ABI_VERSION, Limits::default());
-        world.events.iter().for_each(|event| analysis.push(Item::Event(*event), &mut |_| {}));
-        let taken = analysis.finish(false, &mut |_| {});
+        world.events.iter().for_each(|event| analysis.push(Item::Event(*event), &mut Unobserved));
+        let taken = analysis.finish(false, &mut Unobserved);
         assert_eq!(said(&taken), reported(recorded(&header, &world.events, || 1000)));
     }
 }

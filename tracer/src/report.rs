@@ -158,6 +158,18 @@ pub struct LayerRow {
     pub mean_ns: f64,
     /// Share of the exchanges' mean, 0 to 1.
     pub share: f64,
+    /// Median over the exchanges of a group, those that did not pass the layer with 0; absent over all groups.
+    #[serde(default)]
+    pub p50_ns: Option<u64>,
+    /// 90th percentile, likewise.
+    #[serde(default)]
+    pub p90_ns: Option<u64>,
+    /// 99th percentile, likewise.
+    #[serde(default)]
+    pub p99_ns: Option<u64>,
+    /// Longest, likewise.
+    #[serde(default)]
+    pub max_ns: Option<u64>,
 }
 
 /// Questions with their answers.

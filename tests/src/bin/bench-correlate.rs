@@ -19,8 +19,8 @@ use tests::{
     world,
 };
 use tracer::{
-    analysis::Analysis,
-    correlate::Limits,
+    analysis::{Analysis, EachExchange, Unobserved},
+    correlate::{Limits, exchange::Exchange},
     record::{Item, RecordReader, RecordWriter},
     recording::Header,
 };
@@ -150,11 +150,14 @@ fn correlate(stream: Stream, events: u64, limits: Limits) -> Counts {
 fn analyse(stream: Stream, events: u64, limits: Limits) -> Counts {
     let mut analysis = Analysis::new(&recording_header(), ABI_VERSION, limits);
     for event in stream.take(events as usize) {
-        analysis.push(Item::Event(event), &mut |exchange| {
-            black_box(exchange);
-        });
+        analysis.push(
+            Item::Event(event),
+            &mut EachExchange(|exchange: &Exchange| {
+                black_box(exchange);
+            }),
+        );
     }
-    let report = analysis.finish(true, &mut |_| {});
+    let report = analysis.finish(true, &mut Unobserved);
     Counts {
         passages: report.passages.count,
         exchanges: report.exchanges.count,

@@ -3,6 +3,7 @@
 
 mod bill;
 mod flows;
+mod observer;
 mod order;
 mod rows;
 mod taps;
@@ -12,13 +13,10 @@ use std::collections::BTreeMap;
 
 use tracer_common::hop::{Hook, Hop};
 
+pub use self::observer::{EachExchange, Observer, Unobserved};
 use self::{bill::BillBook, flows::FlowBook, wire::WireBook};
 use crate::{
-    correlate::{
-        Correlator, Limits, Options,
-        exchange::{Exchange, Exchanger},
-        threads::Threads,
-    },
+    correlate::{Correlator, Limits, Options, exchange::Exchanger, threads::Threads},
     latency::LatencyBook,
     loss::LossBook,
     record::{Item, ReadError, RecordReader},
@@ -54,35 +52,28 @@ pub fn analyse(reader: &mut RecordReader) -> Result<Report, ReadError> {
     analyse_within(reader, Limits::default())
 }
 
-/// As [`analyse`], and shows each exchange to `visit`, in the order of the answers.
-///
-/// # Errors
-/// As [`analyse`].
-pub fn analyse_each(
-    reader: &mut RecordReader,
-    visit: &mut dyn FnMut(&Exchange),
-) -> Result<Report, ReadError> {
-    run(reader, Limits::default(), visit)
-}
-
 /// As [`analyse`], with these limits instead of the default ones.
 ///
 /// # Errors
 /// As [`analyse`].
 pub fn analyse_within(reader: &mut RecordReader, limits: Limits) -> Result<Report, ReadError> {
-    run(reader, limits, &mut |_| {})
+    analyse_with(reader, limits, &mut Unobserved)
 }
 
-fn run(
+/// As [`analyse_within`], and shows `observer` what the report is made of.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_with(
     reader: &mut RecordReader,
     limits: Limits,
-    visit: &mut dyn FnMut(&Exchange),
+    observer: &mut dyn Observer,
 ) -> Result<Report, ReadError> {
     let mut analysis = Analysis::new(reader.header(), reader.abi(), limits);
     for item in reader.by_ref() {
-        analysis.push(item?, visit);
+        analysis.push(item?, observer);
     }
-    Ok(analysis.finish(!reader.truncated(), visit))
+    Ok(analysis.finish(!reader.truncated(), observer))
 }
 
 /// An analysis on its way: takes a recording's rows one by one.
@@ -103,25 +94,29 @@ impl Analysis {
         }
     }
 
-    /// Takes the next row, and shows the exchanges that are over now.
-    pub fn push(&mut self, item: Item, visit: &mut dyn FnMut(&Exchange)) {
+    /// Takes the next row, and shows what is over now.
+    pub fn push(&mut self, item: Item, observer: &mut dyn Observer) {
         self.books.records += 1;
         match item {
-            Item::Note(note) => self.books.note(note),
+            Item::Note(note) => {
+                observer.note(&note);
+                self.books.note(note);
+            }
             Item::Event(event) => {
+                observer.event(&event);
                 self.books.timed(event.time_ns);
                 self.books.wire.event(&event);
                 self.correlator.push(event);
-                self.books.collect(&mut self.correlator, visit);
+                self.books.collect(&mut self.correlator, observer);
             }
         }
     }
 
     /// The report, when there are no more rows. `complete` says that the recording was closed.
-    pub fn finish(mut self, complete: bool, visit: &mut dyn FnMut(&Exchange)) -> Report {
+    pub fn finish(mut self, complete: bool, observer: &mut dyn Observer) -> Report {
         let Analysis { header, correlator, books } = &mut self;
         correlator.finish();
-        books.collect(correlator, visit);
+        books.collect(correlator, observer);
         books.exchanger.finish();
         books.loss.settle();
         let mut report = rows::lay_out(header, books, correlator, complete);
@@ -191,8 +186,9 @@ impl Books {
     }
 
     /// Enters the passages that are over, and the exchanges that they complete.
-    fn collect(&mut self, correlator: &mut Correlator, visit: &mut dyn FnMut(&Exchange)) {
+    fn collect(&mut self, correlator: &mut Correlator, observer: &mut dyn Observer) {
         while let Some(passage) = correlator.poll() {
+            observer.passage(&passage);
             self.loss.passage(&passage);
             self.latency.passage(&passage);
             self.bill.passage(&passage);
@@ -200,7 +196,7 @@ impl Books {
             self.exchanger.push(&passage);
             while let Some(exchange) = self.exchanger.poll() {
                 self.latency.exchange(&exchange);
-                visit(&exchange);
+                observer.exchange(&exchange);
             }
             correlator.take_back(passage);
         }

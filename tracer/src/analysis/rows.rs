@@ -13,7 +13,7 @@ use crate::{
         Correlator, Rule, Side,
         exchange::{ExchangeKind, Initiator, Tally},
     },
-    latency::{GroupBook, Layer, Span, Stats},
+    latency::{GroupBook, Layer, LayerTimes, Span, Stats},
     loss::{DropKey, ELSEWHERE, Vanished},
     recording::{Counters, Header, PlannedHop},
     report::{
@@ -157,22 +157,40 @@ fn segments(header: &Header, books: &Books) -> Vec<SegmentRow> {
     spans.iter().filter_map(row).collect()
 }
 
-fn layer_rows(sums: &BTreeMap<Layer, u128>, exchanges: u64) -> Vec<LayerRow> {
-    let total: u128 = sums.values().sum();
-    let row = |(layer, sum): (&Layer, &u128)| LayerRow {
+/// A layer's row in a group of so many exchanges, which took `total` ns together.
+fn layer_row(layer: Layer, sum_ns: u128, total_ns: u128, exchanges: u64) -> LayerRow {
+    LayerRow {
         layer: layer.name().to_owned(),
-        mean_ns: *sum as f64 / exchanges as f64,
-        share: if total == 0 { 0.0 } else { *sum as f64 / total as f64 },
-    };
-    sums.iter().map(row).collect()
+        mean_ns: sum_ns as f64 / exchanges as f64,
+        share: if total_ns == 0 { 0.0 } else { sum_ns as f64 / total_ns as f64 },
+        p50_ns: None,
+        p90_ns: None,
+        p99_ns: None,
+        max_ns: None,
+    }
 }
 
+fn layer_rows(book: &GroupBook) -> Vec<LayerRow> {
+    let exchanges = book.totals.count();
+    let total = book.layers().map(|(_, times)| times.sum_ns()).sum();
+    let row = |(layer, times): (Layer, &LayerTimes)| LayerRow {
+        p50_ns: times.percentile_ns(50.0, exchanges),
+        p90_ns: times.percentile_ns(90.0, exchanges),
+        p99_ns: times.percentile_ns(99.0, exchanges),
+        max_ns: times.max_ns(),
+        ..layer_row(layer, times.sum_ns(), total, exchanges)
+    };
+    book.layers().map(row).collect()
+}
+
+/// Over all groups; only means, which add up, mean something there.
 fn all_layers(books: &Books) -> Vec<LayerRow> {
     let mut sums: BTreeMap<Layer, u128> = BTreeMap::new();
-    for (layer, sum) in books.latency.groups.values().flat_map(GroupBook::layer_sums) {
-        *sums.entry(layer).or_default() += sum;
+    for (layer, times) in books.latency.groups.values().flat_map(GroupBook::layers) {
+        *sums.entry(layer).or_default() += times.sum_ns();
     }
-    layer_rows(&sums, books.latency.totals.count())
+    let (total, exchanges) = (sums.values().sum(), books.latency.totals.count());
+    sums.into_iter().map(|(layer, sum)| layer_row(layer, sum, total, exchanges)).collect()
 }
 
 fn residual(layers: &[LayerRow], count: u64) -> Option<f64> {
@@ -236,7 +254,7 @@ fn group(
     books: &Books,
 ) -> Group {
     let totals = &book.totals;
-    let layers = layer_rows(&book.layer_sums(), totals.count());
+    let layers = layer_rows(book);
     let tally = tally(kind, initiator, books);
     Group {
         kind: kind.name().to_owned(),

@@ -201,8 +201,15 @@ fn segments() -> Vec<SegmentRow> {
 }
 
 fn layers() -> Vec<LayerRow> {
-    let row =
-        |layer: &str, mean_ns| LayerRow { layer: layer.to_owned(), mean_ns, share: mean_ns / 400_000.0 };
+    let row = |layer: &str, mean_ns: f64| LayerRow {
+        layer: layer.to_owned(),
+        mean_ns,
+        share: mean_ns / 400_000.0,
+        p50_ns: Some(mean_ns as u64),
+        p90_ns: Some((mean_ns * 1.5) as u64),
+        p99_ns: Some((mean_ns * 3.0) as u64),
+        max_ns: Some((mean_ns * 4.0) as u64),
+    };
     vec![
         row("guest+vmm", 340_000.0),
         row("vmm", 42_400.0),

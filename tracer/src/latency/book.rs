@@ -9,7 +9,7 @@ use crate::{
         Passage, Side, Stamp,
         exchange::{Exchange, ExchangeKind, Initiator},
     },
-    latency::{Layer, PerSpan, Stats, charge, charge_turn},
+    latency::{LAYERS, Layer, PerSpan, Stats, charge, charge_turn},
 };
 
 /// Which way a frame goes through the host.
@@ -82,6 +82,40 @@ pub struct GroupBook {
     /// Totals.
     pub totals: Stats,
     spans: PerSpan<Entry>,
+    /// Time of an exchange in each layer, by the layer's number; none for layers that no exchange had time in.
+    layers: [Option<Box<LayerTimes>>; LAYERS],
+}
+
+/// Time of exchanges in one layer, all its spans together.
+#[derive(Clone, Debug, Default)]
+pub struct LayerTimes {
+    /// Of those exchanges that passed it.
+    stats: Stats,
+}
+
+impl LayerTimes {
+    /// Exact sum, ns.
+    pub fn sum_ns(&self) -> u128 {
+        self.stats.sum_ns()
+    }
+
+    /// The time in this layer that `percent` of `exchanges` do not exceed, ns; an exchange that did not pass it has 0.
+    pub fn percentile_ns(&self, percent: f64, exchanges: u64) -> Option<u64> {
+        if exchanges == 0 {
+            return None;
+        }
+        let elsewhere = exchanges.saturating_sub(self.stats.count()) as f64;
+        let rank = percent / 100.0 * exchanges as f64 - elsewhere;
+        if rank <= 0.0 {
+            return Some(0);
+        }
+        self.stats.percentile_ns(100.0 * rank / self.stats.count() as f64)
+    }
+
+    /// The longest, ns.
+    pub fn max_ns(&self) -> Option<u64> {
+        self.stats.max_ns()
+    }
 }
 
 /// Times of a span in a group's exchanges.
@@ -129,20 +163,33 @@ impl LatencyBook {
         self.totals.record(first.time_ns, last.time_ns);
         let group = self.groups.entry((exchange.kind, exchange.initiator)).or_default();
         group.totals.record(first.time_ns, last.time_ns);
-        let (asking, answering) = Way::of_exchange(exchange.initiator);
-        for (index, pair) in exchange.stamps.windows(2).enumerate() {
-            let way = match (index + 1).cmp(&exchange.turn) {
-                Ordering::Less => asking,
-                Ordering::Equal => Way::Turn,
-                Ordering::Greater => answering,
-            };
-            let span = Span { way, from: pair[0].hop, to: pair[1].hop };
+        let mut layers = [None; LAYERS];
+        for (index, (span, pair)) in spans_of(exchange).enumerate() {
             group.enter(span, index, pair);
-            if way == Way::Turn {
+            *layers[span.layer() as usize].get_or_insert(0) +=
+                pair[1].time_ns.saturating_sub(pair[0].time_ns);
+            if span.way == Way::Turn {
                 self.segments.entry(span).record(pair[0].time_ns, pair[1].time_ns);
             }
         }
+        for (times, time_ns) in group.layers.iter_mut().zip(layers) {
+            let Some(time_ns) = time_ns else { continue };
+            times.get_or_insert_default().stats.record(0, time_ns);
+        }
     }
+}
+
+/// The spans of an exchange in order, each with the stamps at its ends.
+pub fn spans_of(exchange: &Exchange) -> impl Iterator<Item = (Span, &[Stamp])> {
+    let (asking, answering) = Way::of_exchange(exchange.initiator);
+    exchange.stamps.windows(2).enumerate().map(move |(index, pair)| {
+        let way = match (index + 1).cmp(&exchange.turn) {
+            Ordering::Less => asking,
+            Ordering::Equal => Way::Turn,
+            Ordering::Greater => answering,
+        };
+        (Span { way, from: pair[0].hop, to: pair[1].hop }, pair)
+    })
 }
 
 impl GroupBook {
@@ -161,12 +208,9 @@ impl GroupBook {
         rows.into_iter().map(|(span, entry)| (span, &entry.stats)).collect()
     }
 
-    /// Sum of time by layer, ns, in the order of [`Layer`].
-    pub fn layer_sums(&self) -> BTreeMap<Layer, u128> {
-        let mut sums = BTreeMap::new();
-        for (span, entry) in self.spans.sorted() {
-            *sums.entry(span.layer()).or_default() += entry.stats.sum_ns();
-        }
-        sums
+    /// Time by layer, in the order of [`Layer`].
+    pub fn layers(&self) -> impl Iterator<Item = (Layer, &LayerTimes)> {
+        let times = Layer::ALL.into_iter().zip(&self.layers);
+        times.filter_map(|(layer, times)| Some((layer, times.as_deref()?)))
     }
 }

@@ -21,7 +21,7 @@ use std::fmt;
 use tracer_common::hop::Hop;
 
 pub use self::{
-    book::{GroupBook, LatencyBook, Span, Way},
+    book::{GroupBook, LatencyBook, LayerTimes, Span, Way, spans_of},
     spans::PerSpan,
     stats::Stats,
 };
@@ -47,7 +47,22 @@ pub enum Layer {
     Unattributed,
 }
 
+/// How many layers there are.
+pub const LAYERS: usize = Layer::ALL.len();
+
 impl Layer {
+    /// Every layer, in order.
+    pub const ALL: [Layer; 8] = [
+        Layer::Guest,
+        Layer::GuestVmm,
+        Layer::Vmm,
+        Layer::Vmnet,
+        Layer::Host,
+        Layer::Nic,
+        Layer::WirePeer,
+        Layer::Unattributed,
+    ];
+
     /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
