@@ -9,7 +9,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::{lab::LabCommand, plan::XdpMode};
+use crate::{experiment::ExperimentCommand, lab::LabCommand, plan::XdpMode};
 
 /// Where does a VM's frame spend its time?
 #[derive(Clone, Debug, Parser)]
@@ -41,6 +41,9 @@ pub enum Command {
     /// List the profiles, sets of further hops for --profile, or show one
     #[command(long_about = help::PROFILES, after_help = help::PROFILES_EXAMPLES)]
     Profiles(ProfilesArgs),
+    /// Run experiments: the same traffic again and again over several paths, with the statistics of where its time went
+    #[command(subcommand, after_help = help::EXPERIMENT_EXAMPLES)]
+    Experiment(ExperimentCommand),
     /// A VM to try vmhop on: a guest on a tap and a bridge, a NIC, a wire and a peer, made from nothing
     #[command(subcommand, after_help = help::LAB_EXAMPLES)]
     Lab(LabCommand),

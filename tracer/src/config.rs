@@ -47,10 +47,23 @@ pub struct RecordConfig {
     pub ring_bytes: u32,
     /// The command to run meanwhile, its arguments behind it; empty for none.
     pub command: Vec<OsString>,
+    /// Where its output goes.
+    pub command_output: CommandOutput,
     /// Whether the report at the end is JSON.
     pub json: bool,
     /// How often `-v` was given.
     pub verbose: u8,
+}
+
+/// Where the output of the command goes that runs meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandOutput {
+    /// Where vmhop's own goes.
+    Inherited,
+    /// To standard error, so that standard output holds the report alone.
+    Apart,
+    /// Both of it to a file; the command then has no input.
+    File(PathBuf),
 }
 
 impl RecordConfig {
@@ -79,6 +92,7 @@ impl RecordConfig {
             btf: args.btf.clone(),
             ring_bytes,
             command,
+            command_output: if json { CommandOutput::Apart } else { CommandOutput::Inherited },
             json,
             verbose,
         })

@@ -9,7 +9,8 @@ use clap::Parser as _;
 use log::LevelFilter;
 use tracer::{
     cli::{Cli, Command},
-    commands,
+    commands, experiment,
+    export::live::ExperimentLine,
     failure::Failure,
     lab,
 };
@@ -33,6 +34,10 @@ fn run(cli: Cli, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         Command::Record(args) => commands::record(&args, cli.verbose, out),
         Command::Report(args) => commands::report(&args, out),
         Command::Profiles(args) => commands::profiles(&args, out),
+        Command::Experiment(command) => {
+            let mut line = ExperimentLine::new();
+            experiment::run(&command, &mut |step| line.show(step), out)
+        }
         Command::Lab(command) => lab::run(command, out).map_err(Failure::Run),
     }
 }

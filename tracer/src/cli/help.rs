@@ -133,6 +133,16 @@ Exit status:
   0  done
   2  there is no such profile";
 
+/// Below `vmhop experiment --help`.
+pub(super) const EXPERIMENT_EXAMPLES: &str = "\
+Examples:
+  vmhop experiment list               which experiments does vmhop bring?
+  sudo vmhop experiment run hosted-vm --lab
+                                      the study: pings and downloads of guests, host and peer, on any machine
+  vmhop experiment show hosted-vm > mine.toml
+                                      a file to begin with, for machines of your own
+  vmhop experiment report DIR         the tables again, from the folder of results";
+
 /// Below `vmhop lab --help`.
 pub(super) const LAB_EXAMPLES: &str = "\
 Examples:

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use crate::report::Report;
 
 mod bill;
+pub mod experiment;
 mod path;
 mod sections;
 mod table;

@@ -34,7 +34,7 @@ pub enum Place {
 
 impl Place {
     /// The number of the guest, if it is one.
-    fn guest(self) -> Option<u8> {
+    pub(crate) fn guest(self) -> Option<u8> {
         match self {
             Self::Guest => Some(1),
             Self::Guest2 => Some(2),

@@ -38,16 +38,18 @@ pub(crate) mod tools;
 mod up;
 mod wire;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, net::IpAddr, path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
 use nix::unistd::geteuid;
 
+use self::layout::Lab;
 pub use self::{
     accel::AccelChoice,
     ask::AskArgs,
     down::DownArgs,
     exec::{ExecArgs, Place},
+    layout::MAX_GUESTS,
     respond::RespondArgs,
     spec::{Cable, Network},
     status::StatusArgs,
@@ -55,6 +57,32 @@ pub use self::{
 };
 
 const DEFAULT_NAME: &str = "lab";
+
+/// Where the files are that the peer of a lab serves.
+pub(crate) fn www(lab: &str) -> anyhow::Result<PathBuf> {
+    Ok(Lab::new(lab)?.www())
+}
+
+/// The VM at a place of a lab, which must be a guest.
+pub(crate) fn vm_name(lab: &str, place: &str) -> String {
+    match place.strip_prefix("guest") {
+        Some(number) if !number.is_empty() => format!("vmhop-{lab}-{number}"),
+        _ => format!("vmhop-{lab}"),
+    }
+}
+
+/// The stations of a lab, each with its addresses: the IPv4 address towards the wire first, that towards the guests last.
+pub(crate) fn stations(network: Network, guests: u8) -> Vec<(String, Vec<IpAddr>)> {
+    let parsed = |texts: Vec<String>| texts.iter().filter_map(|text| text.parse().ok()).collect();
+    let both = |station: addresses::Station| vec![station.ipv4, station.ipv6];
+    let host = addresses::host();
+    let inside = addresses::gateway(network).unwrap_or_else(|| host.clone());
+    let host = parsed(vec![host.ipv4, host.ipv6, inside.ipv6, inside.ipv4]);
+    let place = |number: u8| if number == 1 { "guest".to_owned() } else { format!("guest{number}") };
+    let guests = (1..=guests).map(|number| (place(number), parsed(both(addresses::guest(network, number)))));
+    let others = [("host".to_owned(), host), ("peer".to_owned(), parsed(both(addresses::peer())))];
+    guests.chain(others).collect()
+}
 
 /// A VM to try vmhop on: a guest on a tap and a bridge, a NIC, a wire and a peer, made from nothing
 #[derive(Debug, Clone, Subcommand)]

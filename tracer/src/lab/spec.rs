@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{BRIDGE, MAX_GUESTS, NIC, PEER_NIC, TAG, TAP_PREFIX, TUNNEL, tap};
 
 /// How a guest's frames get from its tap to the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Network {
     /// Tap and NIC are ports of a Linux bridge

@@ -1,12 +1,11 @@
 //! A profile as a TOML file. An error names the file, the line, the key, and what was expected there.
 
-use std::ops::Range;
-
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Result, anyhow};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Definition, check_name, hook::Place};
+use crate::written::Written;
 
 /// A set of hops for something that vmhop does not know by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub struct Profile {
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct WrittenProfile {
     name: String,
     #[serde(default)]
     description: String,
@@ -54,15 +53,15 @@ impl Profile {
     /// # Errors
     /// What is wrong, and where, on one line.
     pub fn parse(text: &str, shown: &str, origin: &str) -> Result<Profile> {
-        let file = File { text, shown };
-        let written: Written = toml::from_str(text).map_err(|error| file.unread(&error))?;
+        let file = Written { text, shown };
+        let written: WrittenProfile = file.read()?;
         if written.hop.is_empty() {
             return Err(anyhow!("{shown}: it has no [[hop]]: give at least one, with name and hook"));
         }
         let mut hops: Vec<Definition> = Vec::new();
         for hop in written.hop {
             let line = hop.name.span();
-            let hop = file.definition(hop, origin)?;
+            let hop = definition(&file, hop, origin)?;
             if hops.iter().any(|other| other.name == hop.name) {
                 return Err(file.wrong(&line, "name", &anyhow!("hop {} is defined twice", hop.name)));
             }
@@ -72,51 +71,25 @@ impl Profile {
     }
 }
 
-/// What an error needs to tell where it is.
-struct File<'a> {
-    text: &'a str,
-    shown: &'a str,
-}
-
-impl File<'_> {
-    fn definition(&self, hop: WrittenHop, origin: &str) -> Result<Definition> {
-        let WrittenHop { name, hook, describe, optional } = hop;
-        check_name(name.get_ref()).map_err(|error| self.wrong(&name.span(), "name", &error))?;
-        let span = hook.span();
-        let written = match hook.into_inner() {
-            Hooks::One(hook) => vec![hook],
-            Hooks::Several(hooks) => hooks,
-        };
-        if written.is_empty() {
-            let expected = anyhow!("the list is empty: give at least one \"kprobe:FUNCTION(skb=argN)\"");
-            return Err(self.wrong(&span, "hook", &expected));
-        }
-        let places: Result<Vec<Place>> = written.iter().map(|hook| hook.parse()).collect();
-        Ok(Definition {
-            name: name.into_inner(),
-            places: places.map_err(|error| self.wrong(&span, "hook", &error))?,
-            describe,
-            optional,
-            origin: origin.to_owned(),
-        })
+/// The hop that was written, checked.
+fn definition(file: &Written<'_>, hop: WrittenHop, origin: &str) -> Result<Definition> {
+    let WrittenHop { name, hook, describe, optional } = hop;
+    check_name(name.get_ref()).map_err(|error| file.wrong(&name.span(), "name", &error))?;
+    let span = hook.span();
+    let written = match hook.into_inner() {
+        Hooks::One(hook) => vec![hook],
+        Hooks::Several(hooks) => hooks,
+    };
+    if written.is_empty() {
+        let expected = anyhow!("the list is empty: give at least one \"kprobe:FUNCTION(skb=argN)\"");
+        return Err(file.wrong(&span, "hook", &expected));
     }
-
-    fn wrong(&self, span: &Range<usize>, key: &str, error: &Error) -> Error {
-        anyhow!("{}, line {}: key {key}: {error:#}", self.shown, self.line(span.start))
-    }
-
-    /// The TOML reader's own words. It names the key only where the key itself is wrong or missing.
-    fn unread(&self, error: &toml::de::Error) -> Error {
-        let words = error.message().replace('\n', " ");
-        let Some(span) = error.span() else { return anyhow!("{}: {words}", self.shown) };
-        let number = self.line(span.start);
-        let line = self.text.lines().nth(number - 1).unwrap_or_default();
-        let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !words.contains(*key));
-        let key = key.map_or(String::new(), |key| format!(" key {key}:"));
-        anyhow!("{}, line {number}:{key} {words}", self.shown)
-    }
-
-    fn line(&self, at: usize) -> usize {
-        self.text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
-    }
+    let places: Result<Vec<Place>> = written.iter().map(|hook| hook.parse()).collect();
+    Ok(Definition {
+        name: name.into_inner(),
+        places: places.map_err(|error| file.wrong(&span, "hook", &error))?,
+        describe,
+        optional,
+        origin: origin.to_owned(),
+    })
 }

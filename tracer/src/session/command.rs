@@ -1,6 +1,14 @@
 //! The command that runs while a recording goes on.
 
-use std::{ffi::OsString, fmt, io, os::fd::AsFd as _, process::ExitStatus, time::Duration};
+use std::{
+    ffi::OsString,
+    fmt,
+    fs::File,
+    io,
+    os::fd::AsFd as _,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -11,6 +19,8 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
+
+use crate::config::CommandOutput;
 
 /// How long a command that is told to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -45,19 +55,26 @@ impl fmt::Display for Ended {
 }
 
 impl Running {
-    /// Starts the command. `apart` sends its output to standard error, where the report needs standard output for
-    /// itself.
-    pub(super) fn start(words: &[OsString], apart: bool) -> Result<Running> {
+    /// Starts the command.
+    pub(super) fn start(words: &[OsString], output: &CommandOutput) -> Result<Running> {
         let Some((program, arguments)) = words.split_first() else {
             return Ok(Running { child: None, name: String::new() });
         };
         let name = program.to_string_lossy().into_owned();
         let mut command = Command::new(program);
         command.args(arguments).kill_on_drop(true);
-        if apart {
-            let stderr =
-                io::stderr().as_fd().try_clone_to_owned().context("failed to copy standard error")?;
-            command.stdout(stderr);
+        match output {
+            CommandOutput::Inherited => {}
+            CommandOutput::Apart => {
+                let stderr =
+                    io::stderr().as_fd().try_clone_to_owned().context("failed to copy standard error")?;
+                command.stdout(stderr);
+            }
+            CommandOutput::File(path) => {
+                let file = File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
+                let copy = file.try_clone().context("failed to copy a file descriptor")?;
+                command.stdin(Stdio::null()).stdout(file).stderr(copy);
+            }
         }
         let child = command.spawn().with_context(|| format!("failed to start the command {name}"))?;
         Ok(Running { child: Some(child), name })

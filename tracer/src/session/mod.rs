@@ -35,6 +35,23 @@ pub struct Outcome {
     pub reason: String,
     /// Whether that was a failure; what was recorded before is kept.
     pub failed: bool,
+    /// What ended it.
+    pub end: End,
+}
+
+/// What ends a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The command that ran meanwhile.
+    Command,
+    /// `--duration`.
+    Time,
+    /// Ctrl-C and its like.
+    Interrupt,
+    /// A device or VM that went away.
+    Gone,
+    /// A recording that could not be written.
+    Write,
 }
 
 impl Outcome {
@@ -89,7 +106,7 @@ async fn run(config: &RecordConfig, progress: &mut dyn FnMut(Progress)) -> Resul
     let prepared = Prepared::new(config)?;
     // Before the file is touched: a command that does not exist costs no earlier recording. What it causes meanwhile
     // waits in the ring.
-    let mut running = Running::start(&config.command, config.json)?;
+    let mut running = Running::start(&config.command, &config.command_output)?;
     let mut sink = Sink::new(prepared, config)?;
     let mut gone = watch::spawn(config, sink.devices())?;
     let stop = follow(config, &mut sink, &mut signals, &mut gone, &mut running, progress).await;
@@ -141,19 +158,20 @@ async fn linger(sink: &mut Sink) {
 }
 
 fn finish(config: &RecordConfig, sink: Sink, stop: Stop) -> Outcome {
-    let (reason, failed) = match stop {
-        Stop::Command(ended) => (ended.to_string(), ended.failed()),
-        Stop::TimeIsUp => ("the time was up".to_owned(), false),
-        Stop::Interrupted => ("interrupted".to_owned(), false),
-        Stop::Gone(what) => (format!("{what}: the recording ends there; what was recorded is kept"), true),
-        Stop::WriteFailed(error) => (unwritten(config, &error), true),
-    };
-    match sink.close(&reason, failed) {
-        Ok(()) => Outcome { path: config.output.clone(), reason, failed },
-        Err(_) if failed => Outcome { path: config.output.clone(), reason, failed },
-        Err(error) => {
-            Outcome { path: config.output.clone(), reason: unwritten(config, &error), failed: true }
+    let (end, reason, failed) = match stop {
+        Stop::Command(ended) => (End::Command, ended.to_string(), ended.failed()),
+        Stop::TimeIsUp => (End::Time, "the time was up".to_owned(), false),
+        Stop::Interrupted => (End::Interrupt, "interrupted".to_owned(), false),
+        Stop::Gone(what) => {
+            (End::Gone, format!("{what}: the recording ends there; what was recorded is kept"), true)
         }
+        Stop::WriteFailed(error) => (End::Write, unwritten(config, &error), true),
+    };
+    let path = config.output.clone();
+    match sink.close(&reason, failed) {
+        Ok(()) => Outcome { path, reason, failed, end },
+        Err(_) if failed => Outcome { path, reason, failed, end },
+        Err(error) => Outcome { path, reason: unwritten(config, &error), failed: true, end: End::Write },
     }
 }
 

@@ -1,0 +1,463 @@
+//! One run after the other: makes the lab, starts servers and captures, records while the workload runs, keeps what came of
+//! it. A run that fails is kept as failed, and the others go on.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use clap::Parser as _;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{
+    environment,
+    schedule::{Block, Run},
+    setting::Setting,
+    spec::Workload,
+    station::{Role, Station, words},
+    store::{Record, Store, now},
+    workload::{Commands, commands},
+};
+use crate::{
+    cli::{Cli, Command as Vmhop},
+    config::{CommandOutput, RecordConfig},
+    session::{self, End},
+    topology::Vm,
+};
+
+/// How long a server gets to be there, and a capture or a server to end.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long everything around a workload takes, before it has been measured.
+const AROUND: Duration = Duration::from_secs(3);
+/// How often a lab is made again under one network, after its guest or its peer has died.
+const REVIVALS: u32 = 3;
+
+/// How an experiment stands, for who watches it.
+#[derive(Clone, Debug)]
+pub enum Step<'a> {
+    /// It begins.
+    Begins {
+        /// Runs to do.
+        runs: usize,
+        /// Runs that were done before an interruption.
+        done: usize,
+        /// About how long it will take.
+        expected: Duration,
+    },
+    /// A lab is being made.
+    Lab {
+        /// Its network.
+        network: &'a str,
+    },
+    /// Runs that only warm up.
+    WarmUp {
+        /// How many.
+        runs: usize,
+    },
+    /// A run begins.
+    Run {
+        /// Its number, from 1 on.
+        number: usize,
+        /// Of how many.
+        of: usize,
+        /// What it is.
+        title: &'a str,
+        /// About how long is left for all.
+        left: Duration,
+    },
+    /// A run has failed.
+    Failed {
+        /// What it was.
+        title: &'a str,
+        /// Why.
+        why: &'a str,
+    },
+    /// All runs are over, or none goes on.
+    Ends,
+}
+
+/// What an experiment came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Runs that were done, now or before.
+    pub done: usize,
+    /// Runs that failed.
+    pub failed: usize,
+    /// Runs that are still to do.
+    pub left: usize,
+    /// Whether Ctrl-C ended it.
+    pub interrupted: bool,
+}
+
+/// An experiment that runs.
+pub(super) struct Runner<'a> {
+    store: &'a Store,
+    interrupted: Arc<AtomicBool>,
+    /// Wall time of the runs so far, by workload: how often, and altogether.
+    times: BTreeMap<String, (u32, Duration)>,
+    tell: &'a mut dyn FnMut(&Step<'_>),
+    summary: Summary,
+    /// Runs to do.
+    of: usize,
+    /// Runs that were done before.
+    before: usize,
+}
+
+/// Why a run was not finished.
+enum Trouble {
+    /// The run's own: the others go on.
+    Failed(String),
+    /// Nothing can go on.
+    Over(anyhow::Error),
+    Interrupted,
+}
+
+impl From<anyhow::Error> for Trouble {
+    fn from(error: anyhow::Error) -> Trouble {
+        Trouble::Failed(format!("{error:#}"))
+    }
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(store: &'a Store, tell: &'a mut dyn FnMut(&Step<'_>)) -> Result<Runner<'a>> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            signal_hook::flag::register(signal as i32, Arc::clone(&interrupted))
+                .context("failed to listen for signals")?;
+        }
+        Ok(Runner { store, interrupted, times: BTreeMap::new(), tell, summary: Summary::default(), of: 0, before: 0 })
+    }
+
+    /// Does all runs that are not done.
+    pub(super) fn go(mut self) -> Result<Summary> {
+        let blocks = &self.store.begun.blocks;
+        let is_left = |run: &&Run| !self.store.is_done(run);
+        self.summary.done = blocks.iter().flat_map(|block| &block.runs).filter(|run| !is_left(run)).count();
+        self.of = blocks.iter().flat_map(|block| &block.runs).count() - self.summary.done;
+        let expected = blocks.iter().map(|block| self.expected(block)).sum();
+        (self.tell)(&Step::Begins { runs: self.of, done: self.summary.done, expected });
+        self.before = self.summary.done;
+        for block in blocks {
+            match self.block(block) {
+                Ok(()) => {}
+                Err(Trouble::Interrupted) => {
+                    self.summary.interrupted = true;
+                    break;
+                }
+                Err(Trouble::Over(error)) => return Err(error),
+                Err(Trouble::Failed(why)) => bail!(why),
+            }
+        }
+        (self.tell)(&Step::Ends);
+        let tried = self.summary.done - self.before + self.summary.failed;
+        self.summary.left = self.of - tried;
+        Ok(self.summary)
+    }
+
+    fn block(&mut self, block: &Block) -> Result<(), Trouble> {
+        let left: Vec<&Run> = block.runs.iter().filter(|run| !self.store.is_done(run)).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let mut setting = self.setting(block)?;
+        self.store.keep_environment(block, &environment::look(&setting)).map_err(Trouble::Over)?;
+        if !block.warmup.is_empty() {
+            (self.tell)(&Step::WarmUp { runs: block.warmup.len() });
+        }
+        for run in &block.warmup {
+            // What fails now will fail again where it counts, and be told of there.
+            if let Err(Trouble::Interrupted) = self.warm_up(&setting, run) {
+                return Err(Trouble::Interrupted);
+            }
+        }
+        let mut revivals = 0;
+        for run in left {
+            self.checked_room()?;
+            let failed = !self.one(&setting, run)?;
+            if failed && !setting.is_whole() {
+                if revivals == REVIVALS {
+                    let network = block.network.map_or("", |network| network.name());
+                    return Err(Trouble::Over(anyhow!(
+                        "the lab of network {network} broke down {} times: see the logs in {}; what was measured is \
+                         kept, go on with `vmhop experiment run --resume {}`",
+                        REVIVALS + 1,
+                        self.store.folder.join("runs").display(),
+                        self.store.folder.display()
+                    )));
+                }
+                revivals += 1;
+                drop(setting);
+                setting = self.setting(block)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn setting(&mut self, block: &Block) -> Result<Setting, Trouble> {
+        if let Some(network) = block.network {
+            (self.tell)(&Step::Lab { network: network.name() });
+        }
+        let made = Setting::make(&self.store.spec, block.network, &self.store.begun.lab);
+        self.checked_interrupt()?;
+        made.map_err(Trouble::Over)
+    }
+
+    fn checked_interrupt(&self) -> Result<(), Trouble> {
+        if self.interrupted.load(Ordering::SeqCst) { Err(Trouble::Interrupted) } else { Ok(()) }
+    }
+
+    fn checked_room(&self) -> Result<(), Trouble> {
+        self.checked_interrupt()?;
+        if self.store.has_room() {
+            return Ok(());
+        }
+        let folder = self.store.folder.display();
+        Err(Trouble::Over(anyhow!(
+            "there is no room left for {folder}: what was measured is kept; make room, then go on with \
+             `vmhop experiment run --resume {folder}`"
+        )))
+    }
+
+    /// One run, and whether it was done.
+    fn one(&mut self, setting: &Setting, run: &Run) -> Result<bool, Trouble> {
+        let title = run.title();
+        let number = self.summary.done - self.before + self.summary.failed + 1;
+        (self.tell)(&Step::Run { number, of: self.of, title: &title, left: self.left(run) });
+        self.rest(self.store.spec.cooldown)?;
+        let (started, clock) = (now(), Instant::now());
+        let outcome = self.record(setting, run);
+        self.checked_interrupt()?;
+        let failed = match outcome {
+            Ok(()) => None,
+            Err(Trouble::Failed(why)) => Some(why),
+            Err(trouble) => return Err(trouble),
+        };
+        let ends = setting.ends(run)?;
+        let record = Record {
+            run: run.clone(),
+            started,
+            wall_ns: clock.elapsed().as_nanos() as u64,
+            failed,
+            command: self.client(setting, run)?,
+            ends: [ends.from.0.into(), ends.to.0.into()],
+        };
+        self.store.keep(&record).map_err(|error| self.unwritten(error))?;
+        let (count, time) = self.times.entry(run.workload.clone()).or_default();
+        *count += 1;
+        *time += clock.elapsed();
+        match &record.failed {
+            None => self.summary.done += 1,
+            Some(why) => {
+                self.summary.failed += 1;
+                (self.tell)(&Step::Failed { title: &title, why });
+            }
+        }
+        Ok(record.failed.is_none())
+    }
+
+    fn unwritten(&self, error: anyhow::Error) -> Trouble {
+        let folder = self.store.folder.display();
+        Trouble::Over(error.context(format!(
+            "what was measured before is kept: make room, then go on with `vmhop experiment run --resume {folder}`"
+        )))
+    }
+
+    fn workload(&self, run: &Run) -> Result<&Workload> {
+        let mut all = self.store.spec.workloads.iter();
+        all.find(|workload| workload.name == run.workload).context("the experiment has no such workload")
+    }
+
+    /// The client's command, as it is run here.
+    fn client(&self, setting: &Setting, run: &Run) -> Result<Vec<String>> {
+        let ends = setting.ends(run)?;
+        let (station, words) = commands(&self.workload(run)?.kind, &ends).client;
+        station.reach.command(&words)
+    }
+
+    /// Runs the workload without recording.
+    fn warm_up(&self, setting: &Setting, run: &Run) -> Result<(), Trouble> {
+        self.checked_interrupt()?;
+        let workload = self.workload(run)?;
+        let _meanwhile = self.around(setting, run, workload)?;
+        let line = self.client(setting, run)?;
+        let mut client = spawn(&line, &self.store.file(run, "log"))?;
+        let end = Instant::now() + workload.timeout;
+        while client.0.try_wait().context("failed to wait for the workload")?.is_none() {
+            self.checked_interrupt()?;
+            if Instant::now() > end {
+                break;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Runs what goes before a workload, and starts what goes on meanwhile.
+    fn around(
+        &self,
+        setting: &Setting,
+        run: &Run,
+        workload: &Workload,
+    ) -> Result<Vec<Process>, Trouble> {
+        let ends = setting.ends(run)?;
+        let Commands { prepare, server, client: _ } = commands(&workload.kind, &ends);
+        if let Some((station, words)) = prepare {
+            let log = self.store.file(run, "prepare.log");
+            let status = spawn(&station.reach.command(&words)?, &log)?.0.wait().context("failed to wait")?;
+            ensure!(status.success(), "{} failed on {}: see {}", words.join(" "), station.name, log.display());
+        }
+        let mut meanwhile = Vec::new();
+        if let Some((station, words)) = server {
+            let log = self.store.file(run, "server.log");
+            meanwhile.push(spawn(&station.reach.command(&words)?, &log)?);
+            self.rest(SETTLE)?;
+        }
+        Ok(meanwhile)
+    }
+
+    /// tcpdump, where the levels are counted.
+    fn capture(&self, setting: &Setting, run: &Run, config: &RecordConfig) -> Result<Process, Trouble> {
+        let ends = setting.ends(run)?;
+        let device = counting_device(&[ends.from.0, ends.to.0], &config.vms)?;
+        let pcap = self.store.file(run, "pcap").display().to_string();
+        let line = words(&["tcpdump", "-i", &device, "-s", "128", "-B", "16384", "-U", "-Z", "root", "-w", &pcap]);
+        let line = setting.on_host().command(&line)?;
+        let log = self.store.file(run, "tcpdump.log");
+        let process = spawn(&line, &log)?;
+        let end = Instant::now() + SETTLE * 10;
+        // Its file has a header as soon as it listens.
+        while std::fs::metadata(&pcap).map_or(0, |file| file.len()) < 24 {
+            if Instant::now() > end {
+                let why = std::fs::read_to_string(&log).unwrap_or_default();
+                return Err(Trouble::Failed(format!("tcpdump does not start: {}", why.trim())));
+            }
+            self.rest(Duration::from_millis(20))?;
+        }
+        Ok(process)
+    }
+
+    /// Records while the workload runs.
+    fn record(&self, setting: &Setting, run: &Run) -> Result<(), Trouble> {
+        let workload = self.workload(run)?;
+        let config = self.config(setting, run, workload)?;
+        let mut meanwhile = self.around(setting, run, workload)?;
+        if self.store.begun.capture {
+            meanwhile.push(self.capture(setting, run, &config)?);
+        }
+        let outcome = session::record(&config, &mut |_| {})?;
+        drop(meanwhile);
+        match outcome.end {
+            End::Interrupt => return Err(Trouble::Interrupted),
+            End::Write => return Err(self.unwritten(anyhow!(outcome.reason))),
+            End::Time => {
+                let limit = humantime::format_duration(workload.timeout);
+                return Err(Trouble::Failed(format!("the workload did not end within {limit}")));
+            }
+            End::Command | End::Gone => {}
+        }
+        if outcome.failed {
+            let log = self.store.file(run, "log");
+            let last = last_line(&log).map_or(String::new(), |line| format!(": {line}"));
+            return Err(Trouble::Failed(format!("{}{last}", outcome.reason)));
+        }
+        Ok(())
+    }
+
+    fn config(&self, setting: &Setting, run: &Run, workload: &Workload) -> Result<RecordConfig> {
+        let mut line = words(&["vmhop", "record", "--force", "-o"]);
+        line.push(self.store.file(run, "vmhop").display().to_string());
+        line.push(format!("--duration={}ms", workload.timeout.as_millis().max(1)));
+        line.extend(setting.traced(run)?.into_iter().flat_map(|vm| ["--vm".to_owned(), vm]));
+        line.push("--".to_owned());
+        line.extend(self.client(setting, run)?);
+        let parsed = Cli::try_parse_from(&line).context("failed to ask for a recording")?;
+        let Vmhop::Record(args) = parsed.command else { bail!("{line:?} is no recording") };
+        let mut config = RecordConfig::from_args(&args, 0)?;
+        config.command_output = CommandOutput::File(self.store.file(run, "log"));
+        Ok(config)
+    }
+
+    /// Sleeps, unless it is interrupted.
+    fn rest(&self, time: Duration) -> Result<(), Trouble> {
+        let end = Instant::now() + time;
+        loop {
+            self.checked_interrupt()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(Duration::from_millis(50)));
+        }
+    }
+
+    /// About how long a block takes.
+    fn expected(&self, block: &Block) -> Duration {
+        let left: Vec<&Run> = block.runs.iter().filter(|run| !self.store.is_done(run)).collect();
+        let warmup = if left.is_empty() { &[][..] } else { &block.warmup[..] };
+        left.into_iter().chain(warmup).map(|run| self.about(run)).sum()
+    }
+
+    /// About how long a run takes: as long as those of its workload before.
+    fn about(&self, run: &Run) -> Duration {
+        let before = self.times.get(&run.workload).map(|(count, time)| *time / *count);
+        let planned = || self.workload(run).map_or(AROUND, |workload| workload.expected() + AROUND);
+        before.unwrap_or_else(planned) + self.store.spec.cooldown
+    }
+
+    /// About how long is left, from the beginning of this run on.
+    fn left(&self, from: &Run) -> Duration {
+        let blocks = self.store.begun.blocks.iter();
+        let runs = blocks.flat_map(|block| &block.runs).skip_while(|run| *run != from);
+        runs.filter(|run| !self.store.is_done(run)).map(|run| self.about(run)).sum()
+    }
+}
+
+/// A process that is ended when dropped, politely.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be gone already, which is what is wanted.
+        let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
+        let end = Instant::now() + SETTLE * 3;
+        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn spawn(line: &[String], log: &std::path::Path) -> Result<Process> {
+    let (program, arguments) = line.split_first().context("there is no command")?;
+    let file = File::create(log).with_context(|| format!("failed to create {}", log.display()))?;
+    let copy = file.try_clone().context("failed to copy a file descriptor")?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(file).stderr(copy);
+    command.spawn().map(Process).with_context(|| format!("failed to start {program}"))
+}
+
+/// The device at which a path's levels are counted: the NIC where the peer is at one end, else the first guest's tap.
+fn counting_device(ends: &[&Station; 2], vms: &[Vm]) -> Result<String> {
+    let mut taps = vms.iter().flat_map(|vm| &vm.taps);
+    let by_wire = ends.iter().any(|station| station.role == Role::Peer);
+    let device = if by_wire { taps.find_map(|tap| tap.nics.first()) } else { taps.next().map(|tap| &tap.device) };
+    Ok(device.context("no VM has a device at which frames could be captured")?.name.clone())
+}
+
+fn last_line(log: &std::path::Path) -> Option<String> {
+    let text = std::fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+}

@@ -1,0 +1,431 @@
+//! The tables of an experiment: its runs' figures together, cell by cell. Plain data, schema `vmhop.experiment/1`
+//! (docs/experiments.md). All times are ns, all sizes bytes.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    environment::Environment,
+    figures::{self, RunFigures},
+    schedule::Run,
+    spec::WorkloadKind,
+    store::{Record, Store},
+};
+pub use super::estimate::Estimate;
+
+/// Name and version of the JSON schema.
+const SCHEMA: &str = "vmhop.experiment/1";
+
+/// Fewer runs than this tell no two conditions apart, whatever they show (the least p of five against five is 0.008).
+const ENOUGH_RUNS: u32 = 5;
+
+/// Everything that an experiment came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExperimentReport {
+    /// The schema.
+    pub schema: String,
+    /// What it is called.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Wall clock when it began, RFC 3339.
+    pub started: String,
+    /// vmhop's version.
+    pub vmhop: String,
+    /// What the order of the runs was drawn from.
+    pub seed: u64,
+    /// What the machine was, by the network of the lab (`here` outside of one).
+    pub environment: BTreeMap<String, Environment>,
+    /// What to know before drawing conclusions.
+    pub warnings: Vec<String>,
+    /// One entry for each network, path and workload, in the experiment's order.
+    pub cells: Vec<Cell>,
+}
+
+/// One network, path and workload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cell {
+    /// The lab's network; none outside of a lab.
+    pub network: Option<String>,
+    /// Where the path begins.
+    pub from: String,
+    /// Where it ends.
+    pub to: String,
+    /// Name of the workload.
+    pub workload: String,
+    /// `ping`, `http`, `iperf3`, `command`.
+    pub kind: String,
+    /// The exchanges that the times are of, such as `echo, asked by guest`.
+    pub exchanges: String,
+    /// Runs that were planned.
+    pub planned: u32,
+    /// Runs that failed, with why.
+    pub failed: Vec<FailedRun>,
+    /// The figures of each run that was done.
+    pub runs: Vec<RunFigures>,
+    /// The four levels, over the runs; empty where nothing was counted.
+    pub levels: Vec<LevelRow>,
+    /// Where the time of an exchange was spent; none without exchanges.
+    pub time: Option<TimeTable>,
+    /// CPU time of the traced VMs in a run, ns.
+    pub cpu: Vec<CpuRow>,
+    /// What is different from the same path of the native host.
+    pub baseline: Option<Difference>,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRun {
+    /// From 1 on.
+    pub repetition: u32,
+    /// Why.
+    pub why: String,
+    /// What its workload wrote, as a path in the folder of results.
+    pub log: String,
+}
+
+/// What passed at one level in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LevelRow {
+    /// `mac`, `network`, `transport`, `application`.
+    pub level: String,
+    /// Frames that the path's second station sent.
+    pub tx_frames: Estimate,
+    /// Frames that went to it.
+    pub rx_frames: Estimate,
+    /// Both.
+    pub frames: Estimate,
+    /// Bytes that the second station sent.
+    pub tx_bytes: Estimate,
+    /// Bytes that went to it.
+    pub rx_bytes: Estimate,
+    /// Both.
+    pub bytes: Estimate,
+    /// From the first to the last frame, ns.
+    pub duration_ns: Estimate,
+}
+
+/// Where the time of an exchange was spent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TimeTable {
+    /// All of it.
+    pub total: TimeRow,
+    /// By layer; the means add up to the total's.
+    pub layers: Vec<TimeRow>,
+    /// By segment, in the order of the path; the means add up likewise.
+    pub segments: Vec<TimeRow>,
+}
+
+/// One row of it, over the runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TimeRow {
+    /// `total`, a layer, or two hops: `tap.rx → nic.queue`.
+    pub name: String,
+    /// Which way, of a segment.
+    pub way: Option<String>,
+    /// What a segment is charged to.
+    pub layer: Option<String>,
+    /// Mean time of an exchange; a run without it counts 0.
+    pub mean_ns: Estimate,
+    /// Part of the total mean, 0 to 1.
+    pub share: f64,
+    /// Median, over those runs that have one.
+    pub p50_ns: Estimate,
+    /// 99th percentile, likewise.
+    pub p99_ns: Estimate,
+}
+
+/// CPU time of threads of one sort.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CpuRow {
+    /// `vCPU threads`, ….
+    pub what: String,
+    /// Time on a CPU in a run, ns.
+    pub cpu_ns: Estimate,
+    /// As a share of one CPU while recording.
+    pub share: Estimate,
+}
+
+/// How much longer an exchange takes than on the native host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Difference {
+    /// The path that it is held against.
+    pub from: String,
+    /// Its end.
+    pub to: String,
+    /// All of it, ns.
+    pub total_ns: Estimate,
+    /// By layer; the means add up to the total's.
+    pub layers: Vec<LayerDifference>,
+}
+
+/// A layer's part of a difference.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LayerDifference {
+    /// The layer.
+    pub layer: String,
+    /// How much more, ns.
+    pub shift_ns: Estimate,
+}
+
+/// Reads a folder and makes its tables.
+pub(super) fn of(store: &Store) -> Result<ExperimentReport> {
+    let mut cells: Vec<Cell> = Vec::new();
+    let mut kinds = BTreeMap::new();
+    for block in &store.begun.blocks {
+        for run in &block.runs {
+            let at = cells.iter().position(|cell| is_of(cell, run)).unwrap_or_else(|| {
+                cells.push(empty_cell(store, run));
+                cells.len() - 1
+            });
+            let cell = &mut cells[at];
+            cell.planned += 1;
+            let Some(record) = store.record(run)? else { continue };
+            enter(cell, store, &record).with_context(|| format!("failed to read run {}", run.id()))?;
+        }
+        kinds.insert(block.network.map_or("here", |network| network.name()).to_owned(), store.environment(block));
+    }
+    cells.iter_mut().for_each(lay_out);
+    sort_as_written(store, &mut cells);
+    let baselines: Vec<Option<Difference>> = cells.iter().map(|cell| difference(cell, &cells)).collect();
+    for (cell, baseline) in cells.iter_mut().zip(baselines) {
+        cell.baseline = baseline;
+    }
+    Ok(ExperimentReport {
+        schema: SCHEMA.to_owned(),
+        name: store.spec.name.clone(),
+        description: store.spec.description.clone(),
+        started: store.begun.started.clone(),
+        vmhop: store.begun.vmhop.clone(),
+        seed: store.begun.seed,
+        environment: kinds,
+        warnings: warnings(&cells),
+        cells,
+    })
+}
+
+fn is_of(cell: &Cell, run: &Run) -> bool {
+    let network = run.network.map(|network| network.name());
+    (cell.network.as_deref(), &cell.from, &cell.to, &cell.workload) == (network, &run.from, &run.to, &run.workload)
+}
+
+fn empty_cell(store: &Store, run: &Run) -> Cell {
+    let kind = match figures::kind(&store.spec, run) {
+        Some(WorkloadKind::Ping { .. }) => "ping",
+        Some(WorkloadKind::Http { .. }) => "http",
+        Some(WorkloadKind::Iperf3 { .. }) => "iperf3",
+        Some(WorkloadKind::Command { .. }) | None => "command",
+    };
+    Cell {
+        network: run.network.map(|network| network.name().to_owned()),
+        from: run.from.clone(),
+        to: run.to.clone(),
+        workload: run.workload.clone(),
+        kind: kind.to_owned(),
+        exchanges: String::new(),
+        planned: 0,
+        failed: Vec::new(),
+        runs: Vec::new(),
+        levels: Vec::new(),
+        time: None,
+        cpu: Vec::new(),
+        baseline: None,
+    }
+}
+
+fn enter(cell: &mut Cell, store: &Store, record: &Record) -> Result<()> {
+    let run = &record.run;
+    if let Some(why) = &record.failed {
+        let log = format!("runs/{}.log", run.id());
+        cell.failed.push(FailedRun { repetition: run.repetition, why: why.clone(), log });
+        return Ok(());
+    }
+    let (kind, initiator) = figures::group_names(&store.spec, record);
+    cell.exchanges = format!("{}, asked by {initiator}", kind.unwrap_or("most frequent kind"));
+    cell.runs.push(figures::of(store, record)?);
+    Ok(())
+}
+
+/// In the order of the networks, paths and workloads of the experiment, whatever order the runs were in.
+fn sort_as_written(store: &Store, cells: &mut [Cell]) {
+    let spec = &store.spec;
+    let network = |cell: &Cell| {
+        let networks = spec.lab.as_ref().map_or(&[][..], |lab| &lab.networks[..]);
+        networks.iter().position(|network| Some(network.name()) == cell.network.as_deref())
+    };
+    let path = |cell: &Cell| spec.paths.iter().position(|path| (&path.from, &path.to) == (&cell.from, &cell.to));
+    let workload = |cell: &Cell| spec.workloads.iter().position(|workload| workload.name == cell.workload);
+    cells.sort_by_key(|cell| (network(cell), workload(cell), path(cell)));
+}
+
+fn lay_out(cell: &mut Cell) {
+    cell.runs.sort_by_key(|run| run.repetition);
+    cell.levels = levels(&cell.runs);
+    cell.time = time_table(&cell.runs);
+    cell.cpu = cpu(&cell.runs);
+}
+
+/// An estimate of what each run has; none where no run has it.
+fn over(runs: &[RunFigures], value: impl Fn(&RunFigures) -> Option<f64>) -> Option<Estimate> {
+    Estimate::of(&runs.iter().filter_map(value).collect::<Vec<f64>>())
+}
+
+fn levels(runs: &[RunFigures]) -> Vec<LevelRow> {
+    let Some(first) = runs.iter().find_map(|run| run.levels.as_ref()) else { return Vec::new() };
+    let row = |(index, name): (usize, &'static str)| {
+        let count = |pick: &dyn Fn(&crate::levels::Level) -> u64| {
+            over(runs, |run| Some(pick(run.levels.as_ref()?.rows().get(index)?.1) as f64))
+        };
+        Some(LevelRow {
+            level: name.to_owned(),
+            tx_frames: count(&|level| level.tx.frames)?,
+            rx_frames: count(&|level| level.rx.frames)?,
+            frames: count(&|level| level.frames())?,
+            tx_bytes: count(&|level| level.tx.bytes)?,
+            rx_bytes: count(&|level| level.rx.bytes)?,
+            bytes: count(&|level| level.bytes())?,
+            duration_ns: count(&|level| level.duration_ns)?,
+        })
+    };
+    first.rows().iter().map(|(name, _)| *name).enumerate().filter_map(row).collect()
+}
+
+fn time_table(runs: &[RunFigures]) -> Option<TimeTable> {
+    let runs: Vec<RunFigures> = runs.iter().filter(|run| run.total.is_some()).cloned().collect();
+    let all = over(&runs, |run| run.total.map(|times| times.mean_ns))?;
+    let row = |name: String, way: Option<String>, layer: Option<String>, of: &dyn Fn(&RunFigures) -> Option<figures::Times>| {
+        let mean_ns = over(&runs, |run| Some(of(run).map_or(0.0, |times| times.mean_ns)))?;
+        Some(TimeRow {
+            name,
+            way,
+            layer,
+            mean_ns,
+            share: if all.mean > 0.0 { mean_ns.mean / all.mean } else { 0.0 },
+            p50_ns: over(&runs, |run| of(run).map(|times| times.p50_ns))?,
+            p99_ns: over(&runs, |run| of(run).map(|times| times.p99_ns))?,
+        })
+    };
+    let layer = |name: &String| {
+        let times = |run: &RunFigures| run.layers.iter().find(|row| row.layer == *name).map(|row| row.times);
+        row(name.clone(), None, None, &times)
+    };
+    let segment = |key: &SegmentKey| {
+        let (way, from, to, layer) = key;
+        let times = |run: &RunFigures| {
+            let mut rows = run.segments.iter();
+            rows.find(|row| (&row.way, &row.from, &row.to) == (way, from, to)).map(|row| row.times)
+        };
+        row(format!("{from} → {to}"), Some(way.clone()), Some(layer.clone()), &times)
+    };
+    Some(TimeTable {
+        total: row("total".to_owned(), None, None, &|run| run.total)?,
+        layers: layer_names(&runs).iter().filter_map(layer).collect(),
+        segments: segment_keys(&runs).iter().filter_map(segment).collect(),
+    })
+}
+
+/// Way, hops and layer of a segment.
+type SegmentKey = (String, String, String, String);
+
+/// The layers that any run has, in the order of the charging rule.
+fn layer_names(runs: &[RunFigures]) -> Vec<String> {
+    let has = |name: &str| runs.iter().any(|run| run.layers.iter().any(|row| row.layer == name));
+    let known = crate::latency::Layer::ALL.iter().map(|layer| layer.name());
+    known.filter(|name| has(name)).map(str::to_owned).collect()
+}
+
+/// The segments that any run has, in the order of the run that has most, the others behind.
+fn segment_keys(runs: &[RunFigures]) -> Vec<SegmentKey> {
+    let mut keys: Vec<SegmentKey> = Vec::new();
+    let mut runs: Vec<&RunFigures> = runs.iter().collect();
+    runs.sort_by_key(|run| std::cmp::Reverse(run.segments.len()));
+    for row in runs.iter().flat_map(|run| &run.segments) {
+        let key = (row.way.clone(), row.from.clone(), row.to.clone(), row.layer.clone());
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+fn cpu(runs: &[RunFigures]) -> Vec<CpuRow> {
+    let mut names: Vec<&String> = Vec::new();
+    for row in runs.iter().flat_map(|run| &run.cpu) {
+        if !names.contains(&&row.what) {
+            names.push(&row.what);
+        }
+    }
+    let row = |name: &&String| {
+        let of = |run: &RunFigures| run.cpu.iter().find(|row| row.what == **name).cloned();
+        Some(CpuRow {
+            what: (*name).clone(),
+            cpu_ns: over(runs, |run| Some(of(run)?.cpu_ns))?,
+            share: over(runs, |run| Some(of(run)?.share))?,
+        })
+    };
+    names.iter().filter_map(row).collect()
+}
+
+/// What a cell of a guest has more than the same of the host.
+fn difference(cell: &Cell, cells: &[Cell]) -> Option<Difference> {
+    let native = |name: &str| if name.starts_with("guest") { "host".to_owned() } else { name.to_owned() };
+    let (from, to) = (native(&cell.from), native(&cell.to));
+    if from == to || (from == cell.from && to == cell.to) {
+        return None;
+    }
+    let base = cells.iter().find(|other| {
+        (&other.network, &other.workload, &other.from, &other.to) == (&cell.network, &cell.workload, &from, &to)
+    })?;
+    let with_times = |cell: &Cell| -> Vec<RunFigures> {
+        cell.runs.iter().filter(|run| run.total.is_some()).cloned().collect()
+    };
+    let (base, other) = (with_times(base), with_times(cell));
+    let shift = |of: &dyn Fn(&RunFigures) -> f64| {
+        let values = |runs: &[RunFigures]| runs.iter().map(of).collect::<Vec<f64>>();
+        Estimate::difference(&values(&base), &values(&other))
+    };
+    let both: Vec<RunFigures> = base.iter().chain(&other).cloned().collect();
+    let layer = |name: String| {
+        let of = |run: &RunFigures| {
+            run.layers.iter().find(|row| row.layer == name).map_or(0.0, |row| row.times.mean_ns)
+        };
+        Some(LayerDifference { shift_ns: shift(&of)?, layer: name.clone() })
+    };
+    Some(Difference {
+        from,
+        to,
+        total_ns: shift(&|run| run.total.map_or(0.0, |times| times.mean_ns))?,
+        layers: layer_names(&both).into_iter().filter_map(layer).collect(),
+    })
+}
+
+fn warnings(cells: &[Cell]) -> Vec<String> {
+    let mut found = Vec::new();
+    let failed: usize = cells.iter().map(|cell| cell.failed.len()).sum();
+    if failed > 0 {
+        found.push(format!("{failed} runs failed: their cells have fewer runs than planned"));
+    }
+    let missing: u32 =
+        cells.iter().map(|cell| cell.planned - cell.runs.len() as u32 - cell.failed.len() as u32).sum();
+    if missing > 0 {
+        found.push(format!("{missing} runs are not done yet: these tables are of those that are"));
+    }
+    let fewest = cells.iter().filter(|cell| !cell.runs.is_empty()).map(|cell| cell.runs.len() as u32).min();
+    if let Some(fewest) = fewest.filter(|fewest| *fewest < ENOUGH_RUNS) {
+        found.push(format!(
+            "cells have as few as {fewest} runs: {ENOUGH_RUNS} are the least with which two conditions can be told apart"
+        ));
+    }
+    let lost: u64 = cells.iter().flat_map(|cell| &cell.runs).map(|run| run.lost).sum();
+    if lost > 0 {
+        found.push(format!("{lost} events were lost: give the recordings a larger ring"));
+    }
+    let mut grave: BTreeMap<&str, usize> = BTreeMap::new();
+    for text in cells.iter().flat_map(|cell| &cell.runs).flat_map(|run| &run.grave) {
+        *grave.entry(text).or_default() += 1;
+    }
+    found.extend(grave.into_iter().map(|(text, runs)| format!("{text} (in {runs} runs)")));
+    found
+}
