@@ -15,6 +15,7 @@ use tests::{
 };
 
 const GUEST: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
+const HOST: &str = "192.0.2.1";
 const PEER: [&str; 2] = ["192.0.2.3", "2001:db8::3"];
 
 #[test]
@@ -29,7 +30,8 @@ fn guest_and_peer_answer_each_other() {
             assert_eq!(done.code, Some(0), "{place} to {target}: {done:?}");
         }
     }
-    for (place, target) in [("guest", PEER[0]), ("peer", GUEST[0])] {
+    let servers = [("guest", PEER[0]), ("peer", GUEST[0]), ("peer", HOST), ("guest", HOST)];
+    for (place, target) in servers {
         let fetch = format!("busybox wget -q -O - http://{target}/40MB | wc -c");
         let done = lab.exec(place, &["sh", "-c", &fetch]).unwrap();
         assert_eq!(done.text().trim(), "40000000", "{place}: {done:?}");
@@ -131,7 +133,9 @@ fn down_leaves_nothing_even_after_qemu_was_killed() {
     let mut stranger = lab.command(&["exec", "peer", "--", "sleep", "1000"]).unwrap().spawn().unwrap();
     assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(lab.status().unwrap()["state"], "degraded");
+    let degraded = lab.status().unwrap();
+    assert_eq!(degraded["state"], "degraded");
+    assert_eq!(degraded["problems"].as_array().unwrap().len(), 1, "{degraded}");
     let again = lab.run(&["up"]).unwrap();
     assert_eq!(again.code, Some(1));
     assert!(again.stderr.contains("vmhop lab down --name"), "{}", again.stderr);

@@ -3,11 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
 
-use std::fs;
+use std::{fs, process::Command};
 
 use tests::{
     host::Netns,
     lab::{TestLab, root_or_skip},
+    vmhop,
 };
 use tracer::topology::{SwitchKind, Tap, Topology};
 
@@ -87,6 +88,55 @@ fn behind_nat_the_peer_sees_the_hosts_address() {
     assert_eq!(lab.exec("peer", &fetch).unwrap().text(), "hello from the vmhop lab\n");
     assert_eq!(forwards(), before, "the machine itself forwards now");
     down(&lab);
+}
+
+#[test]
+fn host_only_guests_reach_each_other_and_the_host_and_nobody_else() {
+    if !root_or_skip("host_only_guests_reach_each_other_and_the_host_and_nobody_else") {
+        return;
+    }
+    let lab = TestLab::up_with(&["--network", "host-only", "--guests", "2"]).unwrap();
+    for (place, target) in [
+        ("guest", "198.51.100.4"),
+        ("guest2", "2001:db8:1::2"),
+        ("guest", "198.51.100.1"),
+        ("host", "2001:db8:1::4"),
+        ("host", PEER[0]),
+        ("peer", "192.0.2.1"),
+    ] {
+        ping(&lab, place, target);
+    }
+    // Not even with a route to it: the host forwards nothing.
+    let route = ["ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.1"];
+    assert_eq!(lab.exec("peer", &route).unwrap().code, Some(0));
+    for (place, target) in [("peer", "198.51.100.2"), ("guest", PEER[0])] {
+        let done = lab.exec(place, &["ping", "-c", "1", "-W", "1", target]).unwrap();
+        assert_ne!(done.code, Some(0), "{place} to {target}: {done:?}");
+    }
+    let tap = tap(&lab.vm());
+    assert_eq!(path(&tap), (Some((SwitchKind::Bridge, "br0")), false, vec![]));
+    for (place, target, asked_by) in [
+        ("host", "198.51.100.2", "host"),
+        ("guest", "198.51.100.1", "guest to host"),
+        ("guest2", "198.51.100.2", "guest to guest"),
+    ] {
+        let report = record(&lab, place, target);
+        assert!(report.contains(&format!("echo, asked by {asked_by}: 5 exchanges")), "{report}");
+    }
+    down(&lab);
+}
+
+/// Records five pings on the taps of two guests and gives the report.
+fn record(lab: &TestLab, place: &str, target: &str) -> String {
+    let (vm, binary) = (lab.vm(), vmhop::binary());
+    let line = ["lab", "exec", "--name", lab.name(), place, "--", "ping", "-c", "5", "-i", "0.2", target];
+    let recording = std::env::temp_dir().join(format!("{vm}.vmhop"));
+    let mut command = Command::new(binary);
+    command.args(["record", "--vm", &vm, "--vm", &format!("{vm}-2"), "-o"]).arg(&recording);
+    let output = command.arg("--").arg(binary).args(line).output().unwrap();
+    let _ = fs::remove_file(&recording);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -210,7 +260,7 @@ fn a_network_that_the_kernel_has_not_is_refused_with_the_modules_name() {
     let machine = Netns::new("machine");
     machine.ip("link add left0 type veth peer name right0");
     let vlans = machine.inside(|| {
-        let mut words = std::process::Command::new("ip");
+        let mut words = Command::new("ip");
         words.args(["link", "add", "link", "left0", "name", "v0", "type", "vlan", "id", "5"]);
         words.output().unwrap().status.success()
     });

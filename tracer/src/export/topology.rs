@@ -98,7 +98,8 @@ fn path_lines(tap: &Tap) -> Vec<String> {
         head.push_str(" → routed");
     }
     let Some((first, rest)) = nics.split_first() else {
-        return vec![head + " → nothing: no NIC behind it and no default route"];
+        let end = if switch.is_some() { "the host itself" } else { "nothing" };
+        return vec![format!("{head} → {end}: no NIC behind it and no default route")];
     };
     if rest.is_empty() {
         return vec![format!("{head} → {}", nic(first, device))];

@@ -68,12 +68,12 @@ pub(crate) fn tunnel_ends() -> [Station; 2] {
 
 /// The host's address on the guests' side, where that is another network than the wire.
 pub(crate) fn gateway(network: Network) -> Option<Station> {
-    network.is_routed().then(|| GUESTS.station(HOST))
+    network.is_apart().then(|| GUESTS.station(HOST))
 }
 
 /// The addresses of a guest, counted from 1.
 pub(crate) fn guest(network: Network, guest: u8) -> Station {
-    let subnet = if network.is_routed() { GUESTS } else { WIRE };
+    let subnet = if network.is_apart() { GUESTS } else { WIRE };
     subnet.station(guest_number(guest))
 }
 
@@ -90,9 +90,13 @@ pub(crate) fn all(lab: &Lab, spec: &Spec) -> Vec<(String, Station)> {
 pub(crate) fn guest_prefixes(network: Network) -> (u8, u8) {
     match network {
         Network::Routed => (32, 128),
-        Network::Bridge | Network::Nat | Network::Ovs | Network::Macvtap | Network::Vlan | Network::Vxlan => {
-            (24, 64)
-        }
+        Network::Bridge
+        | Network::Nat
+        | Network::HostOnly
+        | Network::Ovs
+        | Network::Macvtap
+        | Network::Vlan
+        | Network::Vxlan => (24, 64),
     }
 }
 
@@ -128,9 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_host_that_routes_is_a_gateway() {
+    fn the_host_has_an_address_of_its_own_on_a_network_apart() {
         assert_eq!(gateway(Network::Macvtap), None);
         assert_eq!(gateway(Network::Nat).unwrap().ipv4, "198.51.100.1");
+        assert_eq!(gateway(Network::HostOnly), gateway(Network::Nat));
         assert_eq!(
             (GUESTS.ipv4_range(), GUESTS.ipv6_range()),
             ("198.51.100.0/24".into(), "2001:db8:1::/64".into())

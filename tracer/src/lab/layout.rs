@@ -93,7 +93,7 @@ impl Lab {
         self.dir().join("initramfs.cpio")
     }
 
-    /// The files that the peer serves.
+    /// The files that peer and host serve.
     pub(crate) fn www(&self) -> PathBuf {
         self.dir().join("www")
     }

@@ -3,7 +3,7 @@
 //!
 //! The modules, from the name to the commands: `layout` (names and paths), `spec` and `accel` (what can be chosen), `addresses`,
 //! `state` (what is recorded), `lock`; `tools` (other programs), `netns`, `network` (links, switches, routing),
-//! `kernel`, `elf`, `initramfs` (what the guest boots from), `qemu`, `peer`; `wire` (protocol of the serial port), `agent` and `session` (its end in the
+//! `kernel`, `elf`, `initramfs` (what the guest boots from), `qemu`, `http`; `wire` (protocol of the serial port), `agent` and `session` (its end in the
 //! guest), `client` (its end here), `interrupts`; `boot`; and one module for each subcommand.
 //!
 //! Not in here: measuring. The lab knows nothing of the tracer, and the tracer sees a lab as any other VM.
@@ -19,6 +19,7 @@ mod elf;
 mod exec;
 #[doc(hidden)]
 pub mod fuzz;
+mod http;
 mod initramfs;
 mod interrupts;
 mod kernel;
@@ -26,7 +27,6 @@ mod layout;
 mod lock;
 mod netns;
 pub(crate) mod network;
-mod peer;
 mod qemu;
 mod respond;
 mod session;
@@ -91,7 +91,7 @@ pub enum LabCommand {
     ///
     /// Makes two network namespaces: vmhop-NAME-host with the bridge br0 (192.0.2.1), the tap tap0 and the NIC
     /// nic0, and vmhop-NAME-peer at the other end of nic0's wire (192.0.2.3). A QEMU guest (192.0.2.2) sits
-    /// on the tap. Guest and peer answer ping and serve a file of 40,000,000 bytes, http://ADDRESS/40MB.
+    /// on the tap. All three answer ping and serve a file of 40,000,000 bytes, http://ADDRESS/40MB.
     ///
     /// --network takes another way from the tap to the NIC. Where the host routes (nat, routed), the guests are
     /// 198.51.100.2 and so on.

@@ -69,7 +69,8 @@ fn kernel_words(guest: Guest<'_>, spec: &Spec) -> String {
     // A guest that panics ends QEMU, since -no-reboot turns its reboot into an end.
     let mut words = "console=ttyS0 panic=-1 loglevel=5".to_owned();
     words += &format!(" vmhop.ipv4={}/{ipv4} vmhop.ipv6={}/{ipv6}", station.ipv4, station.ipv6);
-    if let Some(gateway) = addresses::gateway(spec.network) {
+    // Behind a host that forwards nothing there is nowhere to go.
+    if let Some(gateway) = addresses::gateway(spec.network).filter(|_| spec.network.is_routed()) {
         words += &format!(" vmhop.gateway4={} vmhop.gateway6={}", gateway.ipv4, gateway.ipv6);
     }
     words

@@ -18,6 +18,9 @@ pub enum Network {
     Nat,
     /// Taps without a bridge; the host routes
     Routed,
+    /// Taps on a bridge without a NIC, with the host and nobody else
+    #[serde(rename = "host-only")]
+    HostOnly,
     /// Tap and NIC are ports of an Open vSwitch bridge with the kernel's datapath
     Ovs,
     /// The guest sits on a macvtap in bridge mode, right on the NIC
@@ -35,6 +38,7 @@ impl Network {
             Self::Bridge => "bridge",
             Self::Nat => "nat",
             Self::Routed => "routed",
+            Self::HostOnly => "host-only",
             Self::Ovs => "ovs",
             Self::Macvtap => "macvtap",
             Self::Vlan => "vlan",
@@ -48,7 +52,7 @@ impl Network {
             Self::Macvtap => Some("macvtap"),
             Self::Vlan => Some("8021q"),
             Self::Vxlan => Some("vxlan"),
-            Self::Bridge | Self::Nat | Self::Routed | Self::Ovs => None,
+            Self::Bridge | Self::Nat | Self::Routed | Self::HostOnly | Self::Ovs => None,
         }
     }
 
@@ -56,14 +60,19 @@ impl Network {
     pub(crate) fn is_routed(self) -> bool {
         match self {
             Self::Nat | Self::Routed => true,
-            Self::Bridge | Self::Ovs | Self::Macvtap | Self::Vlan | Self::Vxlan => false,
+            Self::Bridge | Self::HostOnly | Self::Ovs | Self::Macvtap | Self::Vlan | Self::Vxlan => false,
         }
+    }
+
+    /// Whether the guests' network is another one than the wire's.
+    pub(crate) fn is_apart(self) -> bool {
+        self.is_routed() || self == Self::HostOnly
     }
 
     /// Whether there is a device `br0`.
     pub(crate) fn has_bridge(self) -> bool {
         match self {
-            Self::Bridge | Self::Nat | Self::Ovs | Self::Vlan | Self::Vxlan => true,
+            Self::Bridge | Self::Nat | Self::HostOnly | Self::Ovs | Self::Vlan | Self::Vxlan => true,
             Self::Routed | Self::Macvtap => false,
         }
     }
@@ -208,12 +217,21 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_recorded_under_its_name_on_the_command_line() {
+        for network in Network::value_variants() {
+            assert_eq!(serde_json::to_value(network).unwrap(), network.name());
+            assert_eq!(network.to_possible_value().unwrap().get_name(), network.name());
+        }
+    }
+
+    #[test]
     fn each_network_has_its_devices() {
         let wire = Some("e0,e1".parse().unwrap());
         for (network, wire, expected) in [
             (Network::Bridge, None, "br0 tap0 tap1 nic0"),
             (Network::Ovs, wire.clone(), "br0 tap0 tap1 e0"),
             (Network::Routed, None, "tap0 tap1 nic0"),
+            (Network::HostOnly, None, "br0 tap0 tap1 nic0"),
             (Network::Macvtap, wire.clone(), "tap0 tap1 e0"),
             (Network::Vlan, wire, "br0 tap0 tap1 e0.100 e0"),
             (Network::Vxlan, None, "br0 tap0 tap1 vx0 nic0"),

@@ -12,11 +12,11 @@ use anyhow::{Context as _, bail};
 
 use super::{
     accel::{Accel, AccelChoice},
-    addresses, boot, down, elf, initramfs,
+    addresses, boot, down, elf, http, initramfs,
     interrupts::Interrupts,
     kernel::{self, Kernel},
     layout::{self, BRIDGE, LARGE_FILE, Lab, MAX_GUESTS, SMALL_FILE},
-    lock, network, peer, qemu,
+    lock, network, qemu,
     spec::{Cable, Network, Spec},
     state::State,
     status,
@@ -182,7 +182,7 @@ fn make(
     // Before anything is made: `lab down` has to know which devices are only lent.
     state.save(lab)?;
     state.helpers = network::create(lab, spec)?;
-    state.helpers.push(peer::start(lab, &parts.busybox)?);
+    http::start(lab, &parts.busybox, &mut state.helpers)?;
     state.save(lab)?;
     initramfs::build(lab, &parts.busybox, parts.kernel.load_modules()?, &spec.with)?;
     for accel in boot::candidates(choice) {
@@ -221,14 +221,19 @@ fn usage(lab: &Lab, spec: &Spec, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "  {place:<7} {} {}", station.ipv4, station.ipv6)?;
     }
     let (large, small) = (LARGE_FILE.0, SMALL_FILE.0);
-    let (guest, peer) = (addresses::guest(spec.network, 1).ipv4, addresses::peer().ipv4);
-    writeln!(out, "  guests and peer serve http://ADDRESS/{large} and /{small}")?;
+    // Nobody but the host reaches guests that are alone with it.
+    let (other, station) = match addresses::gateway(spec.network) {
+        Some(gateway) if !spec.network.is_routed() => ("host", gateway.ipv4),
+        _ => ("peer", addresses::peer().ipv4),
+    };
+    let guest = addresses::guest(spec.network, 1).ipv4;
+    writeln!(out, "  guests, peer and host serve http://ADDRESS/{large} and /{small}")?;
     writeln!(out, "try:")?;
-    writeln!(out, "  vmhop lab exec{option} peer -- ping -c 3 {guest}")?;
-    writeln!(out, "  vmhop lab exec{option} guest -- wget -O /dev/null http://{peer}/{large}")?;
+    writeln!(out, "  vmhop lab exec{option} {other} -- ping -c 3 {guest}")?;
+    writeln!(out, "  vmhop lab exec{option} guest -- wget -O /dev/null http://{station}/{large}")?;
     writeln!(
         out,
-        "  vmhop record --vm {} -- vmhop lab exec{option} peer -- ping -c 100 -i 0.05 {guest}",
+        "  vmhop record --vm {} -- vmhop lab exec{option} {other} -- ping -c 100 -i 0.05 {guest}",
         lab.guest(1).vm(),
     )?;
     writeln!(out, "  vmhop lab down{option}")

@@ -114,13 +114,15 @@ fn several_taps_and_nics_branch() {
     macvtap.device = device("macvtap0", DeviceKind::Macvtap);
     macvtap.switch = Some(Switch { kind: SwitchKind::Macvtap, device: eth.clone() });
     macvtap.nics = vec![Device { netns: 7, netns_name: None, ..eth }];
-    vm.taps.extend([routed, alone, macvtap]);
+    let host_only = Tap { routed: false, nics: vec![], ..routed.clone() };
+    vm.taps.extend([routed, host_only, alone, macvtap]);
     insta::assert_snapshot!(tree(vec![vm, lab()]), @r"
     lab  qemu, PID 4242, emulated
     ├─ path     tap0 (ns vmhop-lab-host, 2 queues) → bridge br0 ┬→ nic0 (veth, far end eth0 in vmhop-lab-peer)
     │                                                           ├→ eth0 [down] (virtio_net, 2 IRQs)
     │                                                           └→ bond0 (bond)
     ├─ path     tap0 (ns net:[1], 2 queues) → bridge br0 → routed → eth0 [down] (virtio_net, 2 IRQs)
+    ├─ path     tap0 (ns net:[1], 2 queues) → bridge br0 → the host itself: no NIC behind it and no default route
     ├─ path     tap0 (ns net:[1], 2 queues) → nothing: no NIC behind it and no default route
     └─ path     macvtap0 (macvtap, ns vmhop-lab-host) → eth0 [down] (virtio_net, ns net:[7], 2 IRQs)
 

@@ -52,13 +52,13 @@ pub(super) fn devices(lab: &Lab, spec: &Spec) -> Vec<String> {
     let nic = spec.nic();
     let mut lines = vec!["link set lo up".to_owned()];
     match spec.network {
-        Network::Bridge | Network::Nat | Network::Vlan | Network::Vxlan => {
+        Network::Bridge | Network::Nat | Network::HostOnly | Network::Vlan | Network::Vxlan => {
             let mac = host_mac();
             lines.push(format!("link add {BRIDGE} address {mac} type bridge stp_state 0 forward_delay 0"));
             lines.extend(taps(spec));
             let [near, far] = addresses::tunnel_ends();
             lines.extend(upper(spec.network, nic, &spec.port(), &near, &far));
-            let wired = (spec.network != Network::Nat).then(|| spec.port());
+            let wired = (!spec.network.is_apart()).then(|| spec.port());
             lines.extend(spec.taps().into_iter().chain(wired).flat_map(port));
         }
         Network::Routed | Network::Ovs => lines.extend(taps(spec)),
@@ -116,13 +116,15 @@ pub(super) fn addresses(lab: &Lab, spec: &Spec) -> Vec<String> {
     let (host, peer) = (addresses::host(), addresses::peer());
     let mut on_host = match spec.network {
         Network::Bridge | Network::Ovs | Network::Vlan | Network::Vxlan => address(BRIDGE, &host),
-        Network::Macvtap | Network::Nat | Network::Routed => address(spec.nic(), &host),
+        Network::Macvtap | Network::Nat | Network::Routed | Network::HostOnly => address(spec.nic(), &host),
     };
     if let Some(gateway) = addresses::gateway(spec.network) {
         match spec.network {
             Network::Routed => on_host.extend(guest_routes(spec, &gateway)),
             _ => on_host.extend(address(BRIDGE, &gateway)),
         }
+    }
+    if spec.network.is_routed() {
         on_host.extend(route("default", "default", &peer));
     }
     let mut on_peer = vec!["link set lo up".to_owned()];
@@ -169,10 +171,11 @@ fn inside(namespace: &str, lines: Vec<String>) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const ALL: [Network; 7] = [
+    const ALL: [Network; 8] = [
         Network::Bridge,
         Network::Nat,
         Network::Routed,
+        Network::HostOnly,
         Network::Ovs,
         Network::Macvtap,
         Network::Vlan,
@@ -194,6 +197,14 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn nothing_leads_from_a_host_only_network_to_the_wire() {
+        let lines = lines(&Spec { network: Network::HostOnly, ..Spec::default() });
+        assert!(lines.contains(&"-n vmhop-x-host link set tap0 master br0".to_owned()), "{lines:?}");
+        let leads = |line: &&String| line.contains("nic0 master") || line.contains("route add");
+        assert_eq!(lines.iter().find(leads), None);
     }
 
     #[test]

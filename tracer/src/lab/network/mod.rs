@@ -32,7 +32,7 @@ pub(crate) fn check(spec: &Spec) -> anyhow::Result<()> {
         Network::Nat => nat::check(),
         Network::Ovs => ovs::check(),
         Network::Vlan => links::check_names(spec),
-        Network::Bridge | Network::Routed | Network::Macvtap | Network::Vxlan => Ok(()),
+        Network::Bridge | Network::Routed | Network::HostOnly | Network::Macvtap | Network::Vxlan => Ok(()),
     }
 }
 
@@ -51,8 +51,8 @@ fn make(lab: &Lab, spec: &Spec) -> anyhow::Result<Vec<Helper>> {
     run_all(links::namespaces(lab))?;
     lab.namespaces().iter().try_for_each(|namespace| ask_for_no_router(namespace))?;
     run_all(links::wire(lab, spec))?;
-    if spec.network.is_routed() {
-        forward(lab)?;
+    if spec.network.is_apart() {
+        forward(lab, spec.network.is_routed())?;
     }
     let mut helpers = Vec::new();
     run_all(links::devices(lab, spec))?;
@@ -75,11 +75,17 @@ fn run_all(lines: Vec<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the host's namespace forward by IP; the machine's own settings are another namespace's.
-fn forward(lab: &Lab) -> anyhow::Result<()> {
+/// Lets the host's namespace forward by IP, or forbids it: a new namespace begins with the machine's own setting of IPv4.
+/// The machine's own settings are another namespace's.
+fn forward(lab: &Lab, does: bool) -> anyhow::Result<()> {
     netns::inside(&lab.host_ns(), || {
         for file in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
-            fs::write(file, "1").with_context(|| format!("failed to write {file}"))?;
+            // A kernel without IPv6 forwards none of it.
+            if !does && !Path::new(file).exists() {
+                continue;
+            }
+            fs::write(file, if does { "1" } else { "0" })
+                .with_context(|| format!("failed to write {file}"))?;
         }
         Ok(())
     })
