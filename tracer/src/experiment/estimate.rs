@@ -39,6 +39,7 @@ impl Estimate {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Sample {
     count: f64,
     mean: f64,

@@ -52,7 +52,7 @@ struct WrittenStation {
     vm: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenPath {
     from: Spanned<String>,
@@ -61,7 +61,7 @@ struct WrittenPath {
     networks: Vec<Spanned<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenWorkload {
     name: Spanned<String>,

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Parser as _;
 use nix::{
     sys::signal::{Signal, kill},
@@ -233,7 +233,8 @@ impl<'a> Runner<'a> {
     fn one(&mut self, setting: &Setting, run: &Run) -> Result<bool, Trouble> {
         let title = run.title();
         let number = self.summary.done - self.before + self.summary.failed + 1;
-        (self.tell)(&Step::Run { number, of: self.of, title: &title, left: self.left(run) });
+        let left = self.left(run);
+        (self.tell)(&Step::Run { number, of: self.of, title: &title, left });
         self.rest(self.store.spec.cooldown)?;
         let (started, clock) = (now(), Instant::now());
         let outcome = self.record(setting, run);
@@ -315,7 +316,10 @@ impl<'a> Runner<'a> {
         if let Some((station, words)) = prepare {
             let log = self.store.file(run, "prepare.log");
             let status = spawn(&station.reach.command(&words)?, &log)?.0.wait().context("failed to wait")?;
-            ensure!(status.success(), "{} failed on {}: see {}", words.join(" "), station.name, log.display());
+            if !status.success() {
+                let what = words.join(" ");
+                return Err(Trouble::Failed(format!("{what} failed on {}: see {}", station.name, log.display())));
+            }
         }
         let mut meanwhile = Vec::new();
         if let Some((station, words)) = server {

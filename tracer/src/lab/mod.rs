@@ -44,12 +44,12 @@ use clap::Subcommand;
 use nix::unistd::geteuid;
 
 use self::layout::Lab;
+pub(crate) use self::layout::MAX_GUESTS;
 pub use self::{
     accel::AccelChoice,
     ask::AskArgs,
     down::DownArgs,
     exec::{ExecArgs, Place},
-    layout::MAX_GUESTS,
     respond::RespondArgs,
     spec::{Cable, Network},
     status::StatusArgs,
