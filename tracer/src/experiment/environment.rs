@@ -39,7 +39,7 @@ pub(super) fn look(setting: &Setting) -> Environment {
     }
     // Without root there are no VMs to be seen, and no experiment either.
     let topology = Topology::discover().unwrap_or_default();
-    for vm in &topology.vms {
+    for vm in topology.vms.iter().filter(|vm| setting.has_vm(vm)) {
         seen.extend(command_line(vm.pid).map(|line| (format!("vmm.{}.command_line", vm.name), line)));
         seen.insert(format!("vmm.{}.kvm", vm.name), vm.kvm.to_string());
         seen.extend(version(vm.pid).map(|text| (format!("vmm.{}.version", vm.name), text)));

@@ -335,7 +335,9 @@ impl<'a> Runner<'a> {
         let ends = setting.ends(run)?;
         let device = counting_device(&[ends.from.0, ends.to.0], &config.vms)?;
         let pcap = self.store.file(run, "pcap").display().to_string();
-        let line = words(&["tcpdump", "-i", &device, "-s", "128", "-B", "16384", "-U", "-Z", "root", "-w", &pcap]);
+        // Without immediate mode it loses what waits for a full block when it is ended.
+        let line = words(&["tcpdump", "-i", &device, "--immediate-mode", "-s", "128", "-B", "65536", "-U", "-Z", "root"]);
+        let line = [line, words(&["-w", &pcap])].concat();
         let line = setting.on_host().command(&line)?;
         let log = self.store.file(run, "tcpdump.log");
         let process = spawn(&line, &log)?;
@@ -360,6 +362,9 @@ impl<'a> Runner<'a> {
             meanwhile.push(self.capture(setting, run, &config)?);
         }
         let outcome = session::record(&config, &mut |_| {})?;
+        if self.store.begun.capture {
+            self.rest(SETTLE / 2)?;
+        }
         drop(meanwhile);
         match outcome.end {
             End::Interrupt => return Err(Trouble::Interrupted),

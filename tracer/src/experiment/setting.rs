@@ -20,6 +20,7 @@ use super::{
 use crate::{
     cli::{Cli, Command as Vmhop},
     lab::{self, Network},
+    topology::Vm,
 };
 
 /// The stations of a block; a lab goes away when this is dropped.
@@ -105,6 +106,14 @@ impl Setting {
             bail!("no station has a VM: give key vm of the guests under [stations]");
         }
         Ok(vms)
+    }
+
+    /// Whether a VM of this host is one of its stations.
+    pub(super) fn has_vm(&self, vm: &Vm) -> bool {
+        let selectors = self.stations.values().filter_map(|station| station.vm.as_deref());
+        let by_tap = |selector: &str| vm.taps.iter().any(|tap| tap.device.name == selector);
+        let mut selectors = selectors.map(|it| it == vm.name || it == vm.pid.to_string() || by_tap(it));
+        selectors.any(|is_it| is_it)
     }
 
     /// Whether its lab is whole; what exists is not asked.

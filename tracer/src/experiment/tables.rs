@@ -336,18 +336,21 @@ fn layer_names(runs: &[RunFigures]) -> Vec<String> {
     known.filter(|name| has(name)).map(str::to_owned).collect()
 }
 
-/// The segments that any run has, in the order of the run that has most, the others behind.
+/// The segments that any run has, in the order of the path: by their mean place in the runs that have them.
 fn segment_keys(runs: &[RunFigures]) -> Vec<SegmentKey> {
-    let mut keys: Vec<SegmentKey> = Vec::new();
-    let mut runs: Vec<&RunFigures> = runs.iter().collect();
-    runs.sort_by_key(|run| std::cmp::Reverse(run.segments.len()));
-    for row in runs.iter().flat_map(|run| &run.segments) {
-        let key = (row.way.clone(), row.from.clone(), row.to.clone(), row.layer.clone());
-        if !keys.contains(&key) {
-            keys.push(key);
+    let mut places: BTreeMap<SegmentKey, (f64, f64)> = BTreeMap::new();
+    for run in runs {
+        for (at, row) in run.segments.iter().enumerate() {
+            let key = (row.way.clone(), row.from.clone(), row.to.clone(), row.layer.clone());
+            let (sum, count) = places.entry(key).or_default();
+            *sum += at as f64 / run.segments.len() as f64;
+            *count += 1.0;
         }
     }
-    keys
+    let mut keys: Vec<(SegmentKey, f64)> =
+        places.into_iter().map(|(key, (sum, count))| (key, sum / count)).collect();
+    keys.sort_by(|(_, left), (_, right)| left.total_cmp(right));
+    keys.into_iter().map(|(key, _)| key).collect()
 }
 
 fn cpu(runs: &[RunFigures]) -> Vec<CpuRow> {
@@ -422,10 +425,24 @@ fn warnings(cells: &[Cell]) -> Vec<String> {
     if lost > 0 {
         found.push(format!("{lost} events were lost: give the recordings a larger ring"));
     }
-    let mut grave: BTreeMap<&str, usize> = BTreeMap::new();
-    for text in cells.iter().flat_map(|cell| &cell.runs).flat_map(|run| &run.grave) {
-        *grave.entry(text).or_default() += 1;
-    }
-    found.extend(grave.into_iter().map(|(text, runs)| format!("{text} (in {runs} runs)")));
+    found.extend(grave(cells));
     found
+}
+
+/// What the runs' reports say gravely, each kind once, with the figures of its first run.
+fn grave(cells: &[Cell]) -> Vec<String> {
+    let kind = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let mut found: Vec<(String, &str, u32)> = Vec::new();
+    for text in cells.iter().flat_map(|cell| &cell.runs).flat_map(|run| &run.grave) {
+        let kind = kind(text);
+        match found.iter_mut().find(|(known, ..)| *known == kind) {
+            Some((_, _, runs)) => *runs += 1,
+            None => found.push((kind, text, 1)),
+        }
+    }
+    let words = |(_, text, runs): (String, &str, u32)| match runs {
+        1 => format!("in one run: {text}"),
+        runs => format!("in {runs} runs, in the first of them: {text}"),
+    };
+    found.into_iter().map(words).collect()
 }
