@@ -146,7 +146,7 @@ fn write(folder: &Path, format: ExperimentFormat, out: &mut dyn Write) -> Result
     match format {
         ExperimentFormat::Text => export::text::experiment::write(&report, out)?,
         ExperimentFormat::Json => export::write_json(&report, out)?,
-        ExperimentFormat::Html => {}
+        ExperimentFormat::Html => export::html::experiment::write(&report, out)?,
     }
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! One run's figures, from its recording alone: what an experiment's tables are made of.
 
-use std::fs;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -225,10 +223,4 @@ fn selection(spec: &Spec, record: &Record, header: &Header) -> Option<Selection>
         collector: to.addresses.clone(),
         port: None,
     })
-}
-
-/// How much of the capture beside a run there is, bytes; none without one.
-pub(super) fn captured(store: &Store, run: &Run) -> Option<u64> {
-    let file = store.file(run, "pcap");
-    fs::metadata(&file).with_context(|| format!("no capture {}", file.display())).ok().map(|file| file.len())
 }

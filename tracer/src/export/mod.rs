@@ -1,6 +1,7 @@
 //! From plain data to what a person or a program reads: one file a format, each a function of the data alone.
 
 pub mod doctor;
+pub mod html;
 pub mod json;
 pub mod live;
 pub(crate) mod numbers;
