@@ -16,7 +16,6 @@ pub mod filter;
 mod host;
 pub mod lab;
 pub mod latency;
-#[allow(missing_docs, dead_code)]
 pub mod levels;
 pub mod loss;
 pub mod per_hop;

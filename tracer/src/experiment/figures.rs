@@ -7,12 +7,12 @@ use super::{
     schedule::Run,
     spec::{Spec, WorkloadKind},
     station::Role,
-    store::{EndOfPath, Record, Store},
+    store::{Record, Store},
 };
 use crate::{
     analysis::analyse_with,
     correlate::Limits,
-    levels::{LevelTable, Levels, Protocol, Selection},
+    levels::{Level, LevelRow, Levels, Protocol, Selection},
     record::RecordReader,
     recording::Header,
     report::{Group, Report},
@@ -27,8 +27,10 @@ pub struct RunFigures {
     pub recording: String,
     /// Wall clock at its start, RFC 3339.
     pub started: String,
-    /// Frames, bytes and duration at the four levels; none where the counting device was not traced.
-    pub levels: Option<LevelTable>,
+    /// Frames, bytes and duration at the four levels; empty where the counting device was not traced.
+    pub levels: Vec<LevelFigures>,
+    /// Frames of the counting device of which it is not known whether they belong to it; in none of the figures.
+    pub levels_left_out: u64,
     /// Exchanges that the times are of.
     pub exchanges: u64,
     /// Questions without an answer.
@@ -47,6 +49,23 @@ pub struct RunFigures {
     pub lost: u64,
     /// Warnings that could change the conclusions.
     pub grave: Vec<String>,
+}
+
+/// What passed at one level, as on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LevelFigures {
+    /// `mac`, `network`, `transport`, `application`.
+    pub level: String,
+    /// Frames that the path's second station sent.
+    pub tx_frames: u64,
+    /// Frames that went to it.
+    pub rx_frames: u64,
+    /// Bytes that it sent.
+    pub tx_bytes: u64,
+    /// Bytes that went to it.
+    pub rx_bytes: u64,
+    /// From the first to the last frame of either way, ns.
+    pub duration_ns: u64,
 }
 
 /// Times of a run's exchanges, ns.
@@ -102,13 +121,14 @@ pub(super) fn of(store: &Store, record: &Record) -> Result<RunFigures> {
     let header = reader.header().clone();
     let mut levels = Levels::default();
     let report = analyse_with(&mut reader, Limits::default(), &mut levels)?;
-    let selection = selection(&store.spec, record, &header);
+    let (level_rows, levels_left_out) = count_levels(&store.spec, record, &header, &levels);
     let group = group(&store.spec, record, &report);
     Ok(RunFigures {
         repetition: record.run.repetition,
         recording: format!("runs/{}.vmhop", record.run.id()),
         started: record.started.clone(),
-        levels: selection.map(|selection| levels.table(&selection)),
+        levels: level_rows,
+        levels_left_out,
         exchanges: group.map_or(0, |group| group.count),
         unanswered: group.map_or(0, |group| group.unanswered),
         ambiguous: group.map_or(0, |group| group.ambiguous),
@@ -197,30 +217,49 @@ fn group<'a>(spec: &Spec, record: &Record, report: &'a Report) -> Option<&'a Gro
     report.exchanges.groups.iter().filter(fits).max_by_key(|group| group.count)
 }
 
-/// What is counted at the levels: the workload's frames, where the path is counted.
-fn selection(spec: &Spec, record: &Record, header: &Header) -> Option<Selection> {
-    let protocol = match kind(spec, &record.run)? {
-        WorkloadKind::Ping { .. } => Protocol::Echo,
-        WorkloadKind::Http { .. } | WorkloadKind::Iperf3 { udp: false, .. } => Protocol::Tcp,
-        WorkloadKind::Iperf3 { udp: true, .. } => Protocol::Udp,
-        WorkloadKind::Command { .. } => Protocol::AnyIp,
+/// The workload's frames at the four levels, where the path is counted.
+fn count_levels(spec: &Spec, record: &Record, header: &Header, levels: &Levels) -> (Vec<LevelFigures>, u64) {
+    let Some(device) = counting_device(record, header) else { return (Vec::new(), 0) };
+    let protocol = match kind(spec, &record.run) {
+        Some(WorkloadKind::Ping { .. }) => Protocol::Echo,
+        Some(WorkloadKind::Http { .. } | WorkloadKind::Iperf3 { udp: false, .. }) => Protocol::Tcp,
+        Some(WorkloadKind::Iperf3 { udp: true, .. }) => Protocol::Udp,
+        Some(WorkloadKind::Command { .. }) | None => Protocol::Ip,
     };
-    let (from, to) = (&record.ends[0], &record.ends[1]);
-    let by_wire = [from, to].iter().any(|end| end.role == Role::Peer);
-    let vm = [from, to].into_iter().find_map(|end| end.vm.as_ref());
+    // The host may translate the address of a guest, and never that of the peer.
+    let by_sender = record.ends[0].role == Role::Peer;
+    let end = if by_sender { &record.ends[0] } else { &record.ends[1] };
+    let table = levels.table(&Selection { device, protocol, station: end.addresses.clone(), port: None });
+    (table.rows.iter().map(|row| level_figures(row, by_sender)).collect(), table.left_out)
+}
+
+/// The NIC where the peer is at one end, else the tap of the path's first guest.
+fn counting_device(record: &Record, header: &Header) -> Option<u8> {
+    let by_wire = record.ends.iter().any(|end| end.role == Role::Peer);
+    let vm = record.ends.iter().find_map(|end| end.vm.as_ref());
     let mut devices = header.devices.iter();
-    let slot = if by_wire {
+    let device = if by_wire {
         devices.find(|entry| entry.role == "nic")
     } else {
         devices.find(|entry| entry.role == "tap" && Some(&entry.vm) == vm)
-    }?;
-    // An address that the host translates is not seen behind it: the end that has its own everywhere tells.
-    let fixed: &EndOfPath = if from.role == Role::Peer { from } else { to };
-    Some(Selection {
-        slot: slot.slot,
-        protocol,
-        addresses: fixed.addresses.clone(),
-        collector: to.addresses.clone(),
-        port: None,
-    })
+    };
+    device.map(|entry| entry.slot)
+}
+
+fn level_figures(row: &LevelRow, by_sender: bool) -> LevelFigures {
+    let level = match row.level {
+        Level::Mac => "mac",
+        Level::Network => "network",
+        Level::Transport => "transport",
+        Level::Application => "application",
+    };
+    let (tx, rx) = if by_sender { (row.towards, row.from) } else { (row.from, row.towards) };
+    LevelFigures {
+        level: level.to_owned(),
+        tx_frames: tx.frames,
+        rx_frames: rx.frames,
+        tx_bytes: tx.bytes,
+        rx_bytes: rx.bytes,
+        duration_ns: row.both.duration_ns,
+    }
 }

@@ -48,6 +48,7 @@ struct WrittenLab {
 #[serde(deny_unknown_fields)]
 struct WrittenStation {
     ssh: Option<Spanned<String>>,
+    ssh_config: Option<String>,
     address: Spanned<String>,
     vm: Option<String>,
 }
@@ -204,7 +205,7 @@ impl Reader<'_> {
                 address.parse::<IpAddr>().map_err(|_| anyhow!("expected an IP address, not `{address}`"))
             })?;
             let ssh = station.ssh.as_ref().map(|ssh| self.check("ssh", ssh, destination)).transpose()?;
-            let spec = StationSpec { ssh, address, vm: station.vm.clone() };
+            let spec = StationSpec { ssh, ssh_config: station.ssh_config.clone(), address, vm: station.vm.clone() };
             stations.insert(name.get_ref().clone(), spec);
         }
         Ok(stations)

@@ -28,7 +28,7 @@ pub use self::{
     commands::run,
     spec::Spec,
     estimate::Estimate,
-    figures::{RunFigures, Times},
+    figures::{CpuTime, LayerTimes, LevelFigures, RunFigures, SegmentTimes, Times},
     runner::Step,
     tables::{Cell, CpuRow, Difference, ExperimentReport, FailedRun, LayerDifference, LevelRow, TimeRow, TimeTable},
 };

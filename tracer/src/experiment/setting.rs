@@ -145,7 +145,10 @@ fn existing(name: &str, spec: &StationSpec) -> Station {
     Station {
         name: name.to_owned(),
         role,
-        reach: spec.ssh.clone().map_or(Reach::Here, Reach::Ssh),
+        reach: spec.ssh.clone().map_or(Reach::Here, |destination| Reach::Ssh {
+            destination,
+            config: spec.ssh_config.clone(),
+        }),
         addresses: vec![spec.address],
         vm: spec.vm.clone(),
     }

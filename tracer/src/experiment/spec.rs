@@ -51,6 +51,8 @@ pub struct LabSpec {
 pub struct StationSpec {
     /// This machine; else where ssh reaches it.
     pub ssh: Option<String>,
+    /// A file of settings for ssh, instead of the user's.
+    pub ssh_config: Option<String>,
     /// Its address, as others send to it.
     pub address: std::net::IpAddr,
     /// The VM that it is, as `vmhop record --vm` takes it.

@@ -36,8 +36,8 @@ pub(super) enum Reach {
     Here,
     /// In a lab of this name, at this place.
     Lab { vmhop: PathBuf, lab: String, place: String },
-    /// By ssh, which asks for no password.
-    Ssh(String),
+    /// By ssh, which asks for no password; with a file of settings, or the user's.
+    Ssh { destination: String, config: Option<String> },
 }
 
 impl Reach {
@@ -52,12 +52,13 @@ impl Reach {
                 let vmhop = vmhop.display().to_string();
                 [&vmhop, "lab", "exec", "--name", lab, place, "--"].map(str::to_owned).to_vec()
             }
-            Reach::Ssh(destination) => {
+            Reach::Ssh { destination, config } => {
                 let quoted = shlex::try_join(words.iter().map(String::as_str));
                 let quoted = quoted.with_context(|| format!("failed to quote {words:?} for ssh"))?;
                 let options = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5"];
                 let front = options.map(str::to_owned).to_vec();
-                return Ok([front, vec![destination.clone(), "--".to_owned(), quoted]].concat());
+                let config = config.iter().flat_map(|file| ["-F".to_owned(), file.clone()]).collect();
+                return Ok([front, config, vec![destination.clone(), "--".to_owned(), quoted]].concat());
             }
         };
         Ok([front, words.to_vec()].concat())
@@ -76,7 +77,7 @@ mod tests {
     #[test]
     fn a_command_for_ssh_is_one_word_that_its_shell_takes_apart_again() {
         let typed = words(&["sh", "-c", "echo $1; 'x'", "a b"]);
-        let command = Reach::Ssh("root@h".to_owned()).command(&typed).unwrap();
+        let command = Reach::Ssh { destination: "root@h".to_owned(), config: None }.command(&typed).unwrap();
         let last = command.last().unwrap();
         assert_eq!(shlex::split(last).unwrap(), typed);
         assert!(command.contains(&"BatchMode=yes".to_owned()));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     environment::Environment,
-    figures::{self, RunFigures},
+    figures::{self, LevelFigures, RunFigures},
     schedule::Run,
     spec::WorkloadKind,
     store::{Record, Store},
@@ -273,23 +273,23 @@ fn over(runs: &[RunFigures], value: impl Fn(&RunFigures) -> Option<f64>) -> Opti
 }
 
 fn levels(runs: &[RunFigures]) -> Vec<LevelRow> {
-    let Some(first) = runs.iter().find_map(|run| run.levels.as_ref()) else { return Vec::new() };
-    let row = |(index, name): (usize, &'static str)| {
-        let count = |pick: &dyn Fn(&crate::levels::Level) -> u64| {
-            over(runs, |run| Some(pick(run.levels.as_ref()?.rows().get(index)?.1) as f64))
+    let Some(first) = runs.iter().find(|run| !run.levels.is_empty()) else { return Vec::new() };
+    let row = |name: &String| {
+        let count = |pick: &dyn Fn(&LevelFigures) -> u64| {
+            over(runs, |run| run.levels.iter().find(|row| row.level == *name).map(|row| pick(row) as f64))
         };
         Some(LevelRow {
-            level: name.to_owned(),
-            tx_frames: count(&|level| level.tx.frames)?,
-            rx_frames: count(&|level| level.rx.frames)?,
-            frames: count(&|level| level.frames())?,
-            tx_bytes: count(&|level| level.tx.bytes)?,
-            rx_bytes: count(&|level| level.rx.bytes)?,
-            bytes: count(&|level| level.bytes())?,
-            duration_ns: count(&|level| level.duration_ns)?,
+            level: name.clone(),
+            tx_frames: count(&|row| row.tx_frames)?,
+            rx_frames: count(&|row| row.rx_frames)?,
+            frames: count(&|row| row.tx_frames + row.rx_frames)?,
+            tx_bytes: count(&|row| row.tx_bytes)?,
+            rx_bytes: count(&|row| row.rx_bytes)?,
+            bytes: count(&|row| row.tx_bytes + row.rx_bytes)?,
+            duration_ns: count(&|row| row.duration_ns)?,
         })
     };
-    first.rows().iter().map(|(name, _)| *name).enumerate().filter_map(row).collect()
+    first.levels.iter().filter_map(|level| row(&level.level)).collect()
 }
 
 fn time_table(runs: &[RunFigures]) -> Option<TimeTable> {
