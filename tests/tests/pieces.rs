@@ -182,7 +182,8 @@ fn passages_come_in_the_same_order_however_rarely_they_are_asked_for() {
 #[test]
 fn one_stream_of_events_makes_one_sequence_of_passages() {
     let passages = |rest: usize| {
-        let options = Options { waits_for_vcpu: true, irqs: true, xdp: false, segments_told: true };
+        let options =
+            Options { waits_for_vcpu: true, irqs: true, xdp: false, no_socket: None, segments_told: true };
         let machine = Machine::Kvm { vhost: true, queues: 2 };
         let mut correlator = correlator(2, machine, Limits::of_frames(500), options);
         let mut passages = Vec::new();

@@ -188,7 +188,7 @@ proptest! {
     ) {
         let limits = Limits { open, ..Limits::default() };
         let machine = if waits_for_vcpu { Machine::Kvm { vhost: true, queues: 2 } } else { Machine::Emulated };
-        let options = Options { waits_for_vcpu, irqs: waits_for_vcpu, xdp, segments_told: xdp };
+        let options = Options { waits_for_vcpu, irqs: waits_for_vcpu, xdp, no_socket: None, segments_told: xdp };
         let mut correlator = correlator(vms, machine, limits, options);
         let mut exchanger = Exchanger::default();
         let (mut passages, mut stamps) = (0, 0);

@@ -88,7 +88,13 @@ fn host_of(byte: u8) -> Correlator {
         (true, vhost) => Machine::Kvm { vhost, queues: 1 + usize::from(vhost) },
     };
     let limits = Limits { open: if bit(2) { 3 } else { 1000 }, ..Limits::default() };
-    let options = Options { waits_for_vcpu: bit(3), irqs: bit(4), xdp: bit(5), segments_told: bit(6) };
+    let options = Options {
+        waits_for_vcpu: bit(3),
+        irqs: bit(4),
+        xdp: bit(5),
+        no_socket: Some(3),
+        segments_told: bit(6),
+    };
     correlator(usize::from(bit(6)) + usize::from(bit(7)), machine, limits, options)
 }
 

@@ -34,7 +34,8 @@ pub const VMS: usize = 2;
 /// What runs the guests.
 pub const MACHINE: Machine = Machine::Kvm { vhost: true, queues: 2 };
 /// What a correlator of this stream must know.
-pub const OPTIONS: Options = Options { waits_for_vcpu: true, irqs: true, xdp: false, segments_told: true };
+pub const OPTIONS: Options =
+    Options { waits_for_vcpu: true, irqs: true, xdp: false, no_socket: None, segments_told: true };
 
 /// The events, without end.
 pub struct Stream {

@@ -219,7 +219,8 @@ impl World {
     pub fn correlator(&self, limits: Limits) -> Correlator {
         let Recipe { vms, machine, vcpu, xdp, .. } = self.recipe;
         let irqs = vcpu && machine.is_kvm();
-        let options = Options { waits_for_vcpu: vcpu, irqs, xdp: xdp.is_some(), segments_told: true };
+        let options =
+            Options { waits_for_vcpu: vcpu, irqs, xdp: xdp.is_some(), no_socket: None, segments_told: true };
         correlator(vms, machine, limits, options)
     }
 

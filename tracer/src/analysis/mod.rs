@@ -142,6 +142,11 @@ fn correlator_for(header: &Header, abi: u32, limits: Limits, served: &[Hop]) -> 
         waits_for_vcpu: served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter)),
         irqs: served.contains(&Hop::VmmIrq),
         segments_told: abi >= 3,
+        no_socket: header
+            .drop_reasons
+            .iter()
+            .find(|(_, name)| *name == "NO_SOCKET")
+            .map(|(&reason, _)| reason),
         xdp: header.plan.iter().any(|planned| planned.hooks.iter().any(|hook| hook == Hook::Xdp.name())),
     };
     Correlator::new(limits, threads, header.topology.vms.len(), options)

@@ -242,8 +242,8 @@ fn matches_side(initiator: Initiator, side: Side) -> bool {
         Side::Guest(_) => {
             matches!(initiator, Initiator::Guest | Initiator::GuestToGuest | Initiator::GuestToHost)
         }
-        Side::Wire(_) => initiator == Initiator::Peer,
-        Side::Host => initiator == Initiator::Host,
+        Side::Wire(_) => matches!(initiator, Initiator::Peer | Initiator::PeerToHost),
+        Side::Host => matches!(initiator, Initiator::Host | Initiator::HostToPeer),
     }
 }
 
@@ -278,9 +278,12 @@ fn group(
 /// share a side share these counts: they stand with the side's first group.
 fn tally(kind: ExchangeKind, initiator: Initiator, books: &Books) -> Tally {
     let mut sum = Tally::default();
-    if matches!(initiator, Initiator::GuestToGuest | Initiator::GuestToHost)
-        && books.latency.groups.contains_key(&(kind, Initiator::Guest))
-    {
+    let first = match initiator {
+        Initiator::Guest | Initiator::GuestToGuest | Initiator::GuestToHost => Initiator::Guest,
+        Initiator::Peer | Initiator::PeerToHost => Initiator::Peer,
+        Initiator::Host | Initiator::HostToPeer => Initiator::Host,
+    };
+    if initiator != first && books.latency.groups.contains_key(&(kind, first)) {
         return sum;
     }
     let of_side =

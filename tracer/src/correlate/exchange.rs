@@ -9,7 +9,8 @@
 //! # Whose flow
 //! A flow is that of a guest, as the guest sees it: behind a NAT the two sides of the host see different ones, and two
 //! networks may use the same addresses. So both are part of what must agree: the guests at the ends of the way, and
-//! the flow at the guest's tap; of a frame between two guests, at the one that is asked.
+//! the flow at the guest's tap; of a frame between two guests, at the one that is asked. What passes a NIC and was at no tap is
+//! the host's own, unless others of its flow were at one.
 //!
 //! TCP's rules are in [`tcp`], UDP's in [`udp`]. An echo request that was sent twice is ambiguous as well. A frame that
 //! the host dropped neither asks nor answers.
@@ -210,6 +211,11 @@ impl Exchanger {
 
     fn pair(&mut self, kind: ExchangeKind, question: Question, answer: &Passage) {
         let Some(initiator) = Initiator::of(question.from, answer.from) else { return };
+        let of_host = matches!(initiator, Initiator::HostToPeer | Initiator::PeerToHost);
+        if of_host && (question.of_guest || answer.of_guest) {
+            // A guest's, of which too little was seen to say more.
+            return;
+        }
         let from = question.from;
         if question.ambiguous || is_doubted(answer) {
             self.tally(kind, from).ambiguous += 1;

@@ -6,12 +6,20 @@ use tracer_common::{
 };
 
 use super::{
-    ANNOUNCE_WITHIN_NS, Correlator, ENTER_WITHIN_NS, End, Rule, Side, Stamp, cutting::can_be_cut, open::Open,
+    ANNOUNCE_WITHIN_NS, Correlator, ENTER_WITHIN_NS, End, Passage, Rule, Side, Stamp, cutting::can_be_cut,
+    open::Open,
 };
 use crate::decode::Event;
 
 /// Frames that may wait in a guest for a vCPU: as many as the largest receive rings of virtio hold, of eight queues.
 const MOST_COPIED: usize = 8 * 1024;
+
+/// Whether a frame may be one that the host was given copies of and that is then dropped for want of a socket: an echo
+/// reply, which programs read through raw sockets (`icmp_rcv` and `ping_rcv`, net/ipv4, know only those for pings).
+fn is_taken(passage: &Passage) -> bool {
+    let in_stack = Hop::NicStack.stage()..Hop::NicQueue.stage();
+    passage.kind == Some(Kind::EchoReply) && passage.to == Side::Host && in_stack.contains(&passage.stage())
+}
 
 impl Correlator {
     /// The driver is done with a frame: `nic.done`.
@@ -113,7 +121,9 @@ impl Correlator {
         let Some(open) = self.open.get_mut(slot) else { return };
         open.passage.dropped_at = event.digest;
         let branches = open.branches;
+        let taken = is_taken(&open.passage) && self.options.no_socket == Some(event.seq);
         let end = match branches {
+            0 if taken => End::Consumed,
             0 => End::Dropped { reason: event.seq, device: event.device },
             _ => End::Branched,
         };

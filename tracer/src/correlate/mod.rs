@@ -103,6 +103,8 @@ pub struct Options {
     pub irqs: bool,
     /// XDP programs are in use.
     pub xdp: bool,
+    /// The kernel's number of the drop reason `NO_SOCKET`, where it has reasons.
+    pub no_socket: Option<u32>,
     /// Events say of super-frames how long their segments are; before version 3 they did not.
     pub segments_told: bool,
 }
@@ -286,6 +288,7 @@ impl Correlator {
             }
             let mut passage = open.passage;
             passage.end = open.ended.unwrap_or(end);
+            passage.of_guest = !passage.is_at_guest() && self.origins.is_of_guest(passage.flow_to);
             self.release.close(open.number, passage);
         }
     }

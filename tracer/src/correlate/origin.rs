@@ -83,6 +83,12 @@ impl Origins {
         self.by_flow.get(event.flow).is_some_and(|origin| origin.side.is_some() && !origin.cut)
     }
 
+    /// Whether frames of a flow, or of the reverse one, came from a guest.
+    pub(super) fn is_of_guest(&self, flow: u64) -> bool {
+        let from_guest = |origin: &Origin| !matches!(origin.side, Some(Side::Wire(_)));
+        [flow, flow ^ 1].into_iter().any(|flow| self.by_flow.get(flow).is_some_and(from_guest))
+    }
+
     /// Where a flow comes from, if that is known.
     pub(crate) fn of(&self, flow: u64) -> Option<Side> {
         self.by_flow.get(flow)?.side

@@ -163,6 +163,8 @@ pub struct Passage {
     pub dropped_at: u64,
     /// Whether where it came from was not seen, but is known of others of its flow.
     pub inferred: bool,
+    /// Whether it was seen at no tap, though others of its flow, or of the reverse one, came from a guest.
+    pub of_guest: bool,
     /// Whether GRO merged others into it, seen or not.
     pub grew: bool,
     /// Stamps of the frames that GRO merged into it, but for its own.
@@ -200,6 +202,7 @@ impl Default for Passage {
             end: End::Unfinished,
             dropped_at: 0,
             inferred: false,
+            of_guest: false,
             grew: false,
             merged: Vec::new(),
             head: 0,
@@ -317,6 +320,11 @@ impl Passage {
     /// The flow by which what it answers is known.
     pub fn flow_as_answer(&self) -> u64 {
         if matches!(self.from, Side::Guest(_)) { self.flow } else { self.flow_to }
+    }
+
+    /// Whether it was seen at a tap.
+    pub(super) fn is_at_guest(&self) -> bool {
+        matches!(self.from, Side::Guest(_)) || matches!(self.to, Side::Guest(_))
     }
 
     /// Frames on the wire that it stands for.

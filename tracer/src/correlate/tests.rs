@@ -46,7 +46,8 @@ fn vm(name: &str, tap: u32, first_tid: i32) -> Vm {
 fn correlator(limits: Limits) -> Correlator {
     let topology = Topology { vms: vec![vm("a", 100, 10), vm("b", 102, 20)] };
     let threads = Threads::new(&topology, |_, ifindex| Some((ifindex - 100) as u8));
-    let options = Options { waits_for_vcpu: true, irqs: false, xdp: true, segments_told: false };
+    let options =
+        Options { waits_for_vcpu: true, irqs: false, xdp: true, no_socket: None, segments_told: false };
     Correlator::new(limits, threads, 2, options)
 }
 

@@ -15,9 +15,9 @@ use crate::{
 /// Which way a frame goes through the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Way {
-    /// From a guest to the wire or to the host.
+    /// From a guest to the wire or to the host, or from the host to the wire.
     Transmit,
-    /// From the wire or the host to a guest.
+    /// From the wire or the host to a guest, or from the wire to the host.
     Receive,
     /// From a guest to another one on this host.
     Between,
@@ -40,7 +40,7 @@ impl Way {
     pub fn of(passage: &Passage) -> Way {
         match (passage.from, passage.to) {
             (Side::Guest(_), Side::Guest(_)) => Way::Between,
-            (Side::Guest(_), _) => Way::Transmit,
+            (Side::Guest(_), _) | (Side::Host, Side::Wire(_)) => Way::Transmit,
             _ => Way::Receive,
         }
     }
@@ -48,8 +48,10 @@ impl Way {
     /// The ways of a question and of its answer.
     fn of_exchange(initiator: Initiator) -> (Way, Way) {
         match initiator {
-            Initiator::Guest | Initiator::GuestToHost => (Way::Transmit, Way::Receive),
-            Initiator::Peer | Initiator::Host => (Way::Receive, Way::Transmit),
+            Initiator::Guest | Initiator::GuestToHost | Initiator::HostToPeer => {
+                (Way::Transmit, Way::Receive)
+            }
+            Initiator::Peer | Initiator::Host | Initiator::PeerToHost => (Way::Receive, Way::Transmit),
             Initiator::GuestToGuest => (Way::Between, Way::Between),
         }
     }

@@ -148,7 +148,7 @@ pub fn charge_turn(last: Hop, first: Hop) -> Layer {
             Hop::VmmRead | Hop::VmmReadEnd | Hop::VmmIrq | Hop::VcpuEnter,
             Hop::VmmKick | Hop::VmmRunnable | Hop::VmmWake | Hop::TapWrite,
         ) => Layer::GuestVmm,
-        (_, Hop::TapQueue) if in_stack => Layer::Host,
+        (_, Hop::TapQueue | Hop::NicQueue) if in_stack => Layer::Host,
         _ => Layer::Unattributed,
     }
 }
@@ -207,6 +207,10 @@ mod tests {
         assert_eq!(charge_turn(Hop::NicXmit, Hop::NicRx), Layer::Unattributed);
         assert_eq!(charge_turn(Hop::VcpuEnter, Hop::VmmKick), Layer::Guest);
         assert_eq!(charge_turn(Hop::VmmReadEnd, Hop::TapWrite), Layer::GuestVmm);
+        for last in [Hop::NicStack, Hop::BridgeIn, Hop::IpIn] {
+            assert_eq!(charge_turn(last, Hop::NicQueue), Layer::Host, "{}", last.name());
+        }
+        assert_eq!(charge_turn(Hop::NicRx, Hop::NicQueue), Layer::Unattributed);
         assert_eq!(charge_turn(Hop::TapRx, Hop::TapQueue), Layer::Host);
     }
 }

@@ -37,6 +37,10 @@ pub enum Initiator {
     Host,
     /// A guest, to the host itself.
     GuestToHost,
+    /// The host itself, over a NIC to a peer on the wire.
+    HostToPeer,
+    /// A peer on the wire, to the host itself.
+    PeerToHost,
 }
 
 impl Initiator {
@@ -48,6 +52,8 @@ impl Initiator {
             Initiator::GuestToGuest => "guest to guest",
             Initiator::Host => "host",
             Initiator::GuestToHost => "guest to host",
+            Initiator::HostToPeer => "host to peer",
+            Initiator::PeerToHost => "peer to host",
         }
     }
 
@@ -58,6 +64,8 @@ impl Initiator {
             (Side::Wire(_), Side::Guest(_)) => Some(Initiator::Peer),
             (Side::Host, Side::Guest(_)) => Some(Initiator::Host),
             (Side::Guest(_), Side::Host) => Some(Initiator::GuestToHost),
+            (Side::Host, Side::Wire(_)) => Some(Initiator::HostToPeer),
+            (Side::Wire(_), Side::Host) => Some(Initiator::PeerToHost),
             _ => None,
         }
     }

@@ -34,6 +34,69 @@ fn an_echo_reply_answers_the_request_of_its_sequence_number() {
     assert_eq!((found[0].initiator, found[0].total_ns()), (Initiator::Peer, 90));
 }
 
+/// The hops of an answer that the host gives over its NIC, and of its own question.
+fn outward_of_host(time_ns: u64, kind: Kind, flow: u64) -> [Event; 3] {
+    let event = |time_ns, hop| Event { kind: Some(kind), flow, seq: 1, ..at(time_ns, hop, 0xb, 1, 7) };
+    let done = bare(time_ns + 20, Hop::NicDone, 0xb, 1);
+    [event(time_ns, Hop::NicQueue), event(time_ns + 10, Hop::NicXmit), done]
+}
+
+/// Those of what comes to it.
+fn inward_to_host(time_ns: u64, kind: Kind, flow: u64) -> [Event; 2] {
+    let event = |time_ns, hop| Event { kind: Some(kind), flow, seq: 1, ..at(time_ns, hop, 0xa, 1, 8) };
+    [event(time_ns, Hop::NicRx), event(time_ns + 5, Hop::NicStack)]
+}
+
+fn layers(exchange: &Exchange) -> Vec<(crate::latency::Layer, u64)> {
+    let spans = crate::latency::spans_of(exchange);
+    spans.map(|(span, pair)| (span.layer(), pair[1].time_ns - pair[0].time_ns)).collect()
+}
+
+#[test]
+fn the_host_asks_a_peer_over_its_nic_and_the_peer_the_host() {
+    use crate::latency::Layer::{Host, Nic, WirePeer};
+    let asked = outward_of_host(100, Kind::EchoRequest, 4);
+    let (found, _) = paired(&run(&[&asked[..], &inward_to_host(200, Kind::EchoReply, 5)].concat()));
+    let [exchange] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((exchange.initiator, exchange.total_ns()), (Initiator::HostToPeer, 105));
+    assert_eq!(layers(exchange), [(Nic, 10), (Nic, 10), (WirePeer, 80), (Nic, 5)]);
+
+    let asked = inward_to_host(100, Kind::EchoRequest, 5);
+    let (found, _) = paired(&run(&[&asked[..], &outward_of_host(200, Kind::EchoReply, 4)].concat()));
+    let [exchange] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((exchange.initiator, exchange.total_ns()), (Initiator::PeerToHost, 120));
+    assert_eq!(layers(exchange), [(Nic, 5), (Host, 95), (Nic, 10), (Nic, 10)]);
+}
+
+#[test]
+fn what_was_seen_of_a_guest_at_the_nic_alone_is_not_the_hosts() {
+    // One frame of the flow came from the guest's tap; of the others the tap's hops are missing.
+    let known = Event { flow: 4, kind: Some(Kind::Udp), ..at(50, Hop::TapRx, 0xc, 0, 6) };
+    let question = outward_of_host(100, Kind::EchoRequest, 4);
+    let answer = inward_to_host(200, Kind::EchoReply, 5);
+    let passages = run(&[&[known], &question[..], &answer[..]].concat());
+    assert!(passages.iter().any(|passage| passage.of_guest));
+    assert!(paired(&passages).0.is_empty());
+}
+
+#[test]
+fn an_echo_reply_that_raw_sockets_took_is_an_answer_and_no_loss() {
+    let no_socket = 3;
+    let asked = outward_of_host(100, Kind::EchoRequest, 4);
+    for (reason, exchanges, end) in
+        [(no_socket, 1, End::Consumed), (9, 0, End::Dropped { reason: 9, device: Some(1) })]
+    {
+        let dropped = Event { seq: reason, ..bare(210, Hop::SkbDrop, 0xa, 1) };
+        let mut correlator = correlator(Limits::default());
+        correlator.options.no_socket = Some(no_socket);
+        let events = [&asked[..], &inward_to_host(200, Kind::EchoReply, 5), &[dropped]].concat();
+        events.into_iter().for_each(|event| correlator.push(event));
+        correlator.finish();
+        let passages: Vec<_> = std::iter::from_fn(|| correlator.poll()).map(|passage| *passage).collect();
+        assert_eq!((passages[1].end, paired(&passages).0.len()), (end, exchanges));
+    }
+}
+
 #[test]
 fn an_echo_request_sent_twice_is_doubtful_and_left_out() {
     let (found, exchanger) = paired(&[

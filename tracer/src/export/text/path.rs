@@ -8,18 +8,28 @@ use crate::{
     report::{Passages, SegmentRow},
 };
 
-/// A way through the host, and what lies before and behind the host on it.
-struct Direction {
-    way: Way,
-    from: &'static str,
-    to: &'static str,
+const WAYS: [Way; 3] = [Way::Transmit, Way::Receive, Way::Between];
+
+/// What lies before a way that begins at a hop. At a queue only the host's own frames begin.
+fn before(way: Way, hop: &str) -> &'static str {
+    match way {
+        Way::Receive if hop.starts_with("nic.") => "wire",
+        Way::Receive => "host",
+        _ if hop.starts_with("nic.") => "host",
+        _ => "guest",
+    }
 }
 
-const DIRECTIONS: [Direction; 3] = [
-    Direction { way: Way::Transmit, from: "guest", to: "wire" },
-    Direction { way: Way::Receive, from: "wire", to: "guest" },
-    Direction { way: Way::Between, from: "guest", to: "guest" },
-];
+/// What lies behind a way that ends at a hop.
+fn behind(way: Way, hop: &str) -> &'static str {
+    let leaves = ["nic.queue", "nic.xmit", "nic.done"].contains(&hop);
+    let reaches = ["tap.queue", "tap.ring", "vmm.", "vcpu."].iter().any(|part| hop.starts_with(part));
+    match way {
+        Way::Transmit if leaves => "wire",
+        Way::Receive | Way::Between if reaches => "guest",
+        _ => "host",
+    }
+}
 
 /// Draws the directions that frames took.
 pub(super) fn write(
@@ -28,10 +38,11 @@ pub(super) fn write(
     width: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let counts = [passages.transmitted, passages.received, passages.between_guests];
+    let Passages { transmitted, received, between_guests, elsewhere, .. } = passages;
+    let counts = [transmitted + elsewhere, received + elsewhere, *between_guests];
     let mut blank = false;
-    for (direction, count) in DIRECTIONS.iter().zip(counts) {
-        let steps = steps(segments, direction);
+    for (way, count) in WAYS.into_iter().zip(counts) {
+        let steps = steps(segments, way);
         if count == 0 || steps.is_empty() {
             continue;
         }
@@ -39,15 +50,15 @@ pub(super) fn write(
             writeln!(out)?;
             blank = true;
         }
-        draw(direction, &steps, width, out)?;
+        draw(way, &steps, width, out)?;
     }
     Ok(())
 }
 
 /// The way most frames took: from the hop at which most began, always to the hop that most went on to.
-fn steps<'a>(segments: &'a [SegmentRow], direction: &Direction) -> Vec<&'a SegmentRow> {
-    let on_way = |row: &&SegmentRow| row.count > 0 && row.way == direction.way.name();
-    let rows: Vec<&'a SegmentRow> = segments.iter().filter(on_way).collect();
+fn steps(segments: &[SegmentRow], way: Way) -> Vec<&SegmentRow> {
+    let on_way = |row: &&SegmentRow| row.count > 0 && row.way == way.name();
+    let rows: Vec<&SegmentRow> = segments.iter().filter(on_way).collect();
     let leaving = |hop: &str| rows.iter().filter(|row| row.from == hop).map(|row| row.count).sum::<u64>();
     let arriving = |hop: &str| rows.iter().filter(|row| row.to == hop).map(|row| row.count).sum::<u64>();
     let begun = |hop: &str| leaving(hop).saturating_sub(arriving(hop));
@@ -68,12 +79,14 @@ fn steps<'a>(segments: &'a [SegmentRow], direction: &Direction) -> Vec<&'a Segme
     steps
 }
 
-fn draw(direction: &Direction, steps: &[&SegmentRow], width: usize, out: &mut dyn Write) -> io::Result<()> {
+fn draw(way: Way, steps: &[&SegmentRow], width: usize, out: &mut dyn Write) -> io::Result<()> {
     let indent = 12;
-    let mut line = format!("  {:<10}{}", direction.way.name(), direction.from);
+    let from = steps.first().map_or("", |row| before(way, &row.from));
+    let to = steps.last().map_or("", |row| behind(way, &row.to));
+    let mut line = format!("  {:<10}{from}", way.name());
     let first = steps.first().map(|row| format!("──▶ {}", row.from));
     let arrows = steps.iter().map(|row| format!("─ {} ▶ {}", numbers::mean(row.mean_ns), row.to));
-    let last = format!("──▶ {}", direction.to);
+    let last = format!("──▶ {to}");
     for piece in first.into_iter().chain(arrows).chain([last]) {
         if line.chars().count() + 1 + piece.chars().count() > width {
             writeln!(out, "{line}")?;

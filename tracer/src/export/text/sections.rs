@@ -152,14 +152,19 @@ pub(super) fn passages(passages: &Passages, out: &mut dyn Write) -> io::Result<(
         return Ok(());
     }
     writeln!(out, "\nPassages")?;
+    let of_host = match passages.elsewhere {
+        0 => String::new(),
+        own => format!(", {} of the host's own", count(own)),
+    };
     writeln!(
         out,
-        "  {}, {} bytes: {} sent by guests, {} received, {} between guests",
+        "  {}, {} bytes: {} sent by guests, {} received, {} between guests{}",
         counted(all, "frame"),
         count(passages.bytes),
         count(transmitted),
         count(received),
         count(between_guests),
+        of_host,
     )?;
     writeln!(
         out,
