@@ -65,7 +65,12 @@ fn stderr(output: &Output) -> String {
 
 fn cell<'a>(report: &'a Value, path: (&str, &str), workload: &str) -> &'a Value {
     let mut cells = report["cells"].as_array().unwrap().iter();
-    cells.find(|cell| (cell["from"].as_str(), cell["to"].as_str()) == (Some(path.0), Some(path.1)) && cell["workload"] == workload).unwrap()
+    cells
+        .find(|cell| {
+            (cell["from"].as_str(), cell["to"].as_str()) == (Some(path.0), Some(path.1))
+                && cell["workload"] == workload
+        })
+        .unwrap()
 }
 
 const SPEC: &str = r#"
@@ -204,7 +209,9 @@ fn an_interrupted_experiment_goes_on_where_it_was() {
     if !root_or_skip("an experiment in a lab") {
         return;
     }
-    let spec = SPEC.replace("warmup = 1\n", "").replace("[[workload]]\nname = \"http\"\nkind = \"http\"\nbytes = 3_000_000\n", "");
+    let spec = SPEC
+        .replace("warmup = 1\n", "")
+        .replace("[[workload]]\nname = \"http\"\nkind = \"http\"\nbytes = 3_000_000\n", "");
     let bench = Bench::new(&spec);
     let mut child = bench.begin(&[]).spawn().unwrap();
     wait_for_runs(&bench, &mut child, 2);
@@ -215,7 +222,8 @@ fn an_interrupted_experiment_goes_on_where_it_was() {
     assert!(!Path::new(&format!("/run/netns/vmhop-{}-host", bench.lab)).exists(), "the lab is left");
     let records = |bench: &Bench| {
         let entries = fs::read_dir(bench.path("out/runs")).unwrap().flatten().map(|entry| entry.path());
-        let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+        let mut files: Vec<_> =
+            entries.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
         files.sort();
         files.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
     };
@@ -279,8 +287,14 @@ fn what_cannot_begin_is_told_in_one_line() {
     }
     let bench = Bench::new(&SPEC.replace("count = 5", "count = \"five\""));
     for (words, told) in [
-        (vec!["run", "spec.toml", "--lab"], "spec.toml, line 21: key count: invalid type: string \"five\", expected u32"),
-        (vec!["run", "nothing.toml"], "failed to read experiment nothing.toml: name a TOML file, or one of hosted-vm"),
+        (
+            vec!["run", "spec.toml", "--lab"],
+            "spec.toml, line 21: key count: invalid type: string \"five\", expected u32",
+        ),
+        (
+            vec!["run", "nothing.toml"],
+            "failed to read experiment nothing.toml: name a TOML file, or one of hosted-vm",
+        ),
         (vec!["run", "hosted-vm"], "the stations of hosted-vm are in a lab: add --lab"),
         (vec!["report", "."], "holds no experiment"),
         (vec!["run", "--resume", "."], "holds no experiment"),
@@ -305,7 +319,8 @@ impl Sshd {
         let file = |name: &str| dir.path().join(name).display().to_string();
         for key in ["host", "user"] {
             let key = file(key);
-            let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &key]).status();
+            let made =
+                Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &key]).status();
             assert!(made.unwrap().success());
         }
         fs::copy(file("user.pub"), file("authorized")).unwrap();
@@ -317,7 +332,18 @@ impl Sshd {
         fs::write(file("config"), config).unwrap();
         fs::create_dir_all("/run/sshd").unwrap();
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", netns, "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", &file("host")]);
+        command.args([
+            "netns",
+            "exec",
+            netns,
+            "/usr/sbin/sshd",
+            "-D",
+            "-e",
+            "-f",
+            "/dev/null",
+            "-h",
+            &file("host"),
+        ]);
         for option in ["StrictModes=no", "UsePAM=no", "PermitRootLogin=prohibit-password", "PidFile=none"] {
             command.args(["-o", option]);
         }

@@ -38,6 +38,11 @@ fn a_filter_decides_every_frame_or_is_refused() {
 }
 
 #[test]
+fn no_experiment_makes_its_reader_panic() {
+    bounded("experiment", 20_000);
+}
+
+#[test]
 fn no_profile_makes_its_reader_panic() {
     bounded("profile", 20_000);
 }

@@ -22,7 +22,9 @@ impl Written<'_> {
 
     /// An error in the value of a key.
     pub(crate) fn wrong(&self, span: &Range<usize>, key: &str, error: &Error) -> Error {
-        anyhow!("{}, line {}: key {key}: {error:#}", self.shown, self.line(span.start))
+        // What it quotes may have lines of its own.
+        let words = format!("{error:#}").replace('\n', " ");
+        anyhow!("{}, line {}: key {key}: {words}", self.shown, self.line(span.start))
     }
 
     /// The TOML reader's own words. It names the key only where the key itself is wrong or missing.

@@ -7,6 +7,7 @@
 
 mod btf;
 mod correlate;
+mod experiment;
 mod filter;
 mod frame;
 mod host;
@@ -47,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "correlate", run: correlate::run, seeds: correlate::seeds, words: &[] },
     Target { name: "filter", run: filter::run, seeds: filter::seeds, words: filter::WORDS },
     Target { name: "profile", run: profile::run, seeds: profile::seeds, words: profile::WORDS },
+    Target { name: "experiment", run: experiment::run, seeds: experiment::seeds, words: experiment::WORDS },
     Target { name: "options", run: options::run, seeds: options::seeds, words: options::WORDS },
     Target { name: "host", run: host::run, seeds: host::seeds, words: host::WORDS },
     Target { name: "netlink", run: netlink::run, seeds: netlink::seeds, words: &[] },

@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use super::{
     ExperimentCommand, builtin,
     cli::{ExperimentFormat, ReportArgs, RunArgs},
-    runner::{Runner, Step, Summary},
+    progress::{Step, Summary},
+    runner::Runner,
     schedule,
     spec::Spec,
     store::{Begun, Store},
@@ -42,15 +43,20 @@ pub fn run(
         }
         ExperimentCommand::Show { name } => {
             let known = || builtin::ALL.map(|builtin| builtin.name).join(", ");
-            let found = builtin::find(name)
-                .ok_or_else(|| Failure::Usage(anyhow!("no experiment is called `{name}`: they are {}", known())))?;
+            let found = builtin::find(name).ok_or_else(|| {
+                Failure::Usage(anyhow!("no experiment is called `{name}`: they are {}", known()))
+            })?;
             write!(out, "{}", found.text)?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-fn run_all(args: &RunArgs, tell: &mut dyn FnMut(&Step<'_>), out: &mut dyn Write) -> Result<ExitCode, Failure> {
+fn run_all(
+    args: &RunArgs,
+    tell: &mut dyn FnMut(&Step<'_>),
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
     let store = store(args).map_err(Failure::Usage)?;
     let summary = Runner::new(&store, tell).map_err(Failure::Usage)?.go().map_err(Failure::Run)?;
     write(&store.folder, args.format, out)?;
@@ -83,7 +89,10 @@ fn store(args: &RunArgs) -> Result<Store> {
         spec.lab.is_none() || args.lab.is_some(),
         "the stations of {shown} are in a lab: add --lab, or name your own in a copy of it, see `vmhop experiment show`"
     );
-    ensure!(spec.lab.is_some() || args.lab.is_none(), "{shown} has no table [lab]: leave --lab out, or add the table");
+    ensure!(
+        spec.lab.is_some() || args.lab.is_none(),
+        "{shown} has no table [lab]: leave --lab out, or add the table"
+    );
     preflight::require(false)?;
     let text = match args.repetitions {
         Some(repetitions) => {
@@ -117,7 +126,8 @@ fn text(name: &str) -> Result<(String, String)> {
 /// The text with another number of repetitions, so that the folder says what was done.
 fn with_repetitions(text: &str, repetitions: u32) -> String {
     let is_key = |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == "repetitions");
-    let line = |line: &str| if is_key(line) { format!("repetitions = {repetitions}") } else { line.to_owned() };
+    let line =
+        |line: &str| if is_key(line) { format!("repetitions = {repetitions}") } else { line.to_owned() };
     text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
@@ -135,7 +145,9 @@ fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     };
     let mut text = Vec::new();
     write(&args.folder, args.format, &mut text)?;
-    fs::write(path, text).with_context(|| format!("failed to write {}", path.display())).map_err(Failure::Run)?;
+    fs::write(path, text)
+        .with_context(|| format!("failed to write {}", path.display()))
+        .map_err(Failure::Run)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -176,6 +188,8 @@ mod tests {
         assert_eq!(verdict(folder, done), None);
         let failed = verdict(folder, Summary { failed: 1, ..done }).unwrap();
         assert!(failed.starts_with("1 runs failed") && failed.contains("--resume d"), "{failed}");
-        assert!(verdict(folder, Summary { interrupted: true, left: 2, ..done }).unwrap().contains("2 are left"));
+        assert!(
+            verdict(folder, Summary { interrupted: true, left: 2, ..done }).unwrap().contains("2 are left")
+        );
     }
 }

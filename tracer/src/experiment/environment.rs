@@ -47,7 +47,9 @@ pub(super) fn look(setting: &Setting) -> Environment {
             let driver = nic.driver.clone().unwrap_or_else(|| "unknown".to_owned());
             seen.insert(format!("nic.{}.driver", nic.name), driver);
             seen.insert(format!("nic.{}.mtu", nic.name), nic.mtu.to_string());
-            seen.extend(offloads(setting, &nic.name).map(|text| (format!("nic.{}.offloads", nic.name), text)));
+            seen.extend(
+                offloads(setting, &nic.name).map(|text| (format!("nic.{}.offloads", nic.name), text)),
+            );
         }
     }
     seen
@@ -92,7 +94,8 @@ fn first_line(command: &mut Command) -> Option<String> {
 fn offloads(setting: &Setting, nic: &str) -> Option<String> {
     let line = setting.on_host().command(&words(&["ethtool", "-k", nic])).ok()?;
     let (program, arguments) = line.split_first()?;
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let on = text.lines().skip(1).filter_map(|line| {
         let (name, state) = line.trim().split_once(": ")?;

@@ -180,7 +180,9 @@ fn cpu(report: &Report) -> Vec<CpuTime> {
                 known.cpu_ns += row.cpu_ns as f64;
                 known.share += row.share;
             }
-            None => rows.push(CpuTime { what: row.what.clone(), cpu_ns: row.cpu_ns as f64, share: row.share }),
+            None => {
+                rows.push(CpuTime { what: row.what.clone(), cpu_ns: row.cpu_ns as f64, share: row.share })
+            }
         }
     }
     rows

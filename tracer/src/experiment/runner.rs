@@ -3,8 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    process::{Child, Command, Stdio},
+    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,13 +14,12 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Parser as _;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
 use super::{
     environment,
+    process::{Process, last_line, spawn},
+    progress::{Step, Summary},
     schedule::{Block, Run},
     setting::Setting,
     spec::Workload,
@@ -36,69 +34,12 @@ use crate::{
     topology::Vm,
 };
 
-/// How long a server gets to be there, and a capture or a server to end.
+/// How long a server gets to be there, and twice what a capture gets for the last frames.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long everything around a workload takes, before it has been measured.
 const AROUND: Duration = Duration::from_secs(3);
 /// How often a lab is made again under one network, after its guest or its peer has died.
 const REVIVALS: u32 = 3;
-
-/// How an experiment stands, for who watches it.
-#[derive(Clone, Debug)]
-pub enum Step<'a> {
-    /// It begins.
-    Begins {
-        /// Runs to do.
-        runs: usize,
-        /// Runs that were done before an interruption.
-        done: usize,
-        /// About how long it will take.
-        expected: Duration,
-    },
-    /// A lab is being made.
-    Lab {
-        /// Its network.
-        network: &'a str,
-    },
-    /// Runs that only warm up.
-    WarmUp {
-        /// How many.
-        runs: usize,
-    },
-    /// A run begins.
-    Run {
-        /// Its number, from 1 on.
-        number: usize,
-        /// Of how many.
-        of: usize,
-        /// What it is.
-        title: &'a str,
-        /// About how long is left for all.
-        left: Duration,
-    },
-    /// A run has failed.
-    Failed {
-        /// What it was.
-        title: &'a str,
-        /// Why.
-        why: &'a str,
-    },
-    /// All runs are over, or none goes on.
-    Ends,
-}
-
-/// What an experiment came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Runs that were done, now or before.
-    pub done: usize,
-    /// Runs that failed.
-    pub failed: usize,
-    /// Runs that are still to do.
-    pub left: usize,
-    /// Whether Ctrl-C ended it.
-    pub interrupted: bool,
-}
 
 /// An experiment that runs.
 pub(super) struct Runner<'a> {
@@ -136,7 +77,15 @@ impl<'a> Runner<'a> {
             signal_hook::flag::register(signal as i32, Arc::clone(&interrupted))
                 .context("failed to listen for signals")?;
         }
-        Ok(Runner { store, interrupted, times: BTreeMap::new(), tell, summary: Summary::default(), of: 0, before: 0 })
+        Ok(Runner {
+            store,
+            interrupted,
+            times: BTreeMap::new(),
+            tell,
+            summary: Summary::default(),
+            of: 0,
+            before: 0,
+        })
     }
 
     /// Does all runs that are not done.
@@ -305,12 +254,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs what goes before a workload, and starts what goes on meanwhile.
-    fn around(
-        &self,
-        setting: &Setting,
-        run: &Run,
-        workload: &Workload,
-    ) -> Result<Vec<Process>, Trouble> {
+    fn around(&self, setting: &Setting, run: &Run, workload: &Workload) -> Result<Vec<Process>, Trouble> {
         let ends = setting.ends(run)?;
         let Commands { prepare, server, client: _ } = commands(&workload.kind, &ends);
         if let Some((station, words)) = prepare {
@@ -318,7 +262,11 @@ impl<'a> Runner<'a> {
             let status = spawn(&station.reach.command(&words)?, &log)?.0.wait().context("failed to wait")?;
             if !status.success() {
                 let what = words.join(" ");
-                return Err(Trouble::Failed(format!("{what} failed on {}: see {}", station.name, log.display())));
+                return Err(Trouble::Failed(format!(
+                    "{what} failed on {}: see {}",
+                    station.name,
+                    log.display()
+                )));
             }
         }
         let mut meanwhile = Vec::new();
@@ -336,16 +284,28 @@ impl<'a> Runner<'a> {
         let device = counting_device(&[ends.from.0, ends.to.0], &config.vms)?;
         let pcap = self.store.file(run, "pcap").display().to_string();
         // Without immediate mode it loses what waits for a full block when it is ended.
-        let line = words(&["tcpdump", "-i", &device, "--immediate-mode", "-s", "128", "-B", "65536", "-U", "-Z", "root"]);
+        let line = words(&[
+            "tcpdump",
+            "-i",
+            &device,
+            "--immediate-mode",
+            "-s",
+            "128",
+            "-B",
+            "65536",
+            "-U",
+            "-Z",
+            "root",
+        ]);
         let line = [line, words(&["-w", &pcap])].concat();
         let line = setting.on_host().command(&line)?;
         let log = self.store.file(run, "tcpdump.log");
         let process = spawn(&line, &log)?;
         let end = Instant::now() + SETTLE * 10;
         // Its file has a header as soon as it listens.
-        while std::fs::metadata(&pcap).map_or(0, |file| file.len()) < 24 {
+        while fs::metadata(&pcap).map_or(0, |file| file.len()) < 24 {
             if Instant::now() > end {
-                let why = std::fs::read_to_string(&log).unwrap_or_default();
+                let why = fs::read_to_string(&log).unwrap_or_default();
                 return Err(Trouble::Failed(format!("tcpdump does not start: {}", why.trim())));
             }
             self.rest(Duration::from_millis(20))?;
@@ -432,41 +392,11 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// A process that is ended when dropped, politely.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be gone already, which is what is wanted.
-        let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
-        let end = Instant::now() + SETTLE * 3;
-        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < end {
-            thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn spawn(line: &[String], log: &std::path::Path) -> Result<Process> {
-    let (program, arguments) = line.split_first().context("there is no command")?;
-    let file = File::create(log).with_context(|| format!("failed to create {}", log.display()))?;
-    let copy = file.try_clone().context("failed to copy a file descriptor")?;
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(file).stderr(copy);
-    command.spawn().map(Process).with_context(|| format!("failed to start {program}"))
-}
-
 /// The device at which a path's levels are counted: the NIC where the peer is at one end, else the first guest's tap.
 fn counting_device(ends: &[&Station; 2], vms: &[Vm]) -> Result<String> {
     let mut taps = vms.iter().flat_map(|vm| &vm.taps);
     let by_wire = ends.iter().any(|station| station.role == Role::Peer);
-    let device = if by_wire { taps.find_map(|tap| tap.nics.first()) } else { taps.next().map(|tap| &tap.device) };
+    let device =
+        if by_wire { taps.find_map(|tap| tap.nics.first()) } else { taps.next().map(|tap| &tap.device) };
     Ok(device.context("no VM has a device at which frames could be captured")?.name.clone())
-}
-
-fn last_line(log: &std::path::Path) -> Option<String> {
-    let text = std::fs::read(log).ok()?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
 }

@@ -109,9 +109,11 @@ mod tests {
             let cells = block.runs.len() / 5;
             let rounds: Vec<&[Run]> = block.runs.chunks(cells).collect();
             let cell = |run: &Run| (run.from.clone(), run.to.clone(), run.workload.clone());
-            let sets: BTreeSet<BTreeSet<_>> = rounds.iter().map(|round| round.iter().map(cell).collect()).collect();
+            let sets: BTreeSet<BTreeSet<_>> =
+                rounds.iter().map(|round| round.iter().map(cell).collect()).collect();
             assert_eq!((sets.len(), rounds.len()), (1, 5));
-            let orders: BTreeSet<Vec<_>> = rounds.iter().map(|round| round.iter().map(cell).collect()).collect();
+            let orders: BTreeSet<Vec<_>> =
+                rounds.iter().map(|round| round.iter().map(cell).collect()).collect();
             assert!(orders.len() > 1, "all rounds have one order");
             assert_eq!(block.warmup.len(), cells);
         }

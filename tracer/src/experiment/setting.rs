@@ -38,7 +38,8 @@ impl Setting {
     pub(super) fn make(spec: &Spec, network: Option<Network>, lab_name: &str) -> Result<Setting> {
         let vmhop = env::current_exe().context("failed to find vmhop's own program")?;
         let (Some(lab), Some(network)) = (&spec.lab, network) else {
-            let stations = spec.stations.iter().map(|(name, station)| (name.clone(), existing(name, station)));
+            let stations =
+                spec.stations.iter().map(|(name, station)| (name.clone(), existing(name, station)));
             return Ok(Setting { stations: stations.collect(), lab: None, www: String::new(), vmhop });
         };
         let words = [vec!["down", "--name", lab_name]];
@@ -145,10 +146,10 @@ fn existing(name: &str, spec: &StationSpec) -> Station {
     Station {
         name: name.to_owned(),
         role,
-        reach: spec.ssh.clone().map_or(Reach::Here, |destination| Reach::Ssh {
-            destination,
-            config: spec.ssh_config.clone(),
-        }),
+        reach: spec
+            .ssh
+            .clone()
+            .map_or(Reach::Here, |destination| Reach::Ssh { destination, config: spec.ssh_config.clone() }),
         addresses: vec![spec.address],
         vm: spec.vm.clone(),
     }
@@ -156,7 +157,8 @@ fn existing(name: &str, spec: &StationSpec) -> Station {
 
 fn up_words(spec: &Spec, lab: &LabSpec, network: Network, name: &str) -> Vec<String> {
     let LabSpec { networks: _, guests, vhost, cpus, memory_mib } = lab;
-    let mut words: Vec<String> = ["up", "--name", name, "--network", network.name()].map(str::to_owned).to_vec();
+    let mut words: Vec<String> =
+        ["up", "--name", name, "--network", network.name()].map(str::to_owned).to_vec();
     words.extend(["--guests", &guests.to_string(), "--cpus", &cpus.to_string()].map(str::to_owned));
     words.extend(["--memory", &memory_mib.to_string()].map(str::to_owned));
     words.extend(vhost.then(|| "--vhost".to_owned()));

@@ -55,7 +55,8 @@ impl Reach {
             Reach::Ssh { destination, config } => {
                 let quoted = shlex::try_join(words.iter().map(String::as_str));
                 let quoted = quoted.with_context(|| format!("failed to quote {words:?} for ssh"))?;
-                let options = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5"];
+                let options =
+                    ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5"];
                 let front = options.map(str::to_owned).to_vec();
                 let config = config.iter().flat_map(|file| ["-F".to_owned(), file.clone()]).collect();
                 return Ok([front, config, vec![destination.clone(), "--".to_owned(), quoted]].concat());

@@ -1,174 +1,23 @@
-//! The tables of an experiment: its runs' figures together, cell by cell. Plain data, schema `vmhop.experiment/1`
-//! (docs/experiments.md). All times are ns, all sizes bytes.
+//! Makes the tables of an experiment: its runs' figures together, cell by cell.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 
 use super::{
-    environment::Environment,
+    estimate::Estimate,
     figures::{self, LevelFigures, RunFigures},
+    report::{
+        Cell, CpuRow, Difference, ExperimentReport, FailedRun, LayerDifference, LevelRow, SCHEMA, TimeRow,
+        TimeTable,
+    },
     schedule::Run,
     spec::WorkloadKind,
     store::{Record, Store},
 };
-pub use super::estimate::Estimate;
-
-/// Name and version of the JSON schema.
-const SCHEMA: &str = "vmhop.experiment/1";
 
 /// Fewer runs than this tell no two conditions apart, whatever they show (the least p of five against five is 0.008).
 const ENOUGH_RUNS: u32 = 5;
-
-/// Everything that an experiment came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ExperimentReport {
-    /// The schema.
-    pub schema: String,
-    /// What it is called.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
-    /// Wall clock when it began, RFC 3339.
-    pub started: String,
-    /// vmhop's version.
-    pub vmhop: String,
-    /// What the order of the runs was drawn from.
-    pub seed: u64,
-    /// What the machine was, by the network of the lab (`here` outside of one).
-    pub environment: BTreeMap<String, Environment>,
-    /// What to know before drawing conclusions.
-    pub warnings: Vec<String>,
-    /// One entry for each network, path and workload, in the experiment's order.
-    pub cells: Vec<Cell>,
-}
-
-/// One network, path and workload.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Cell {
-    /// The lab's network; none outside of a lab.
-    pub network: Option<String>,
-    /// Where the path begins.
-    pub from: String,
-    /// Where it ends.
-    pub to: String,
-    /// Name of the workload.
-    pub workload: String,
-    /// `ping`, `http`, `iperf3`, `command`.
-    pub kind: String,
-    /// The exchanges that the times are of, such as `echo, asked by guest`.
-    pub exchanges: String,
-    /// Runs that were planned.
-    pub planned: u32,
-    /// Runs that failed, with why.
-    pub failed: Vec<FailedRun>,
-    /// The figures of each run that was done.
-    pub runs: Vec<RunFigures>,
-    /// The four levels, over the runs; empty where nothing was counted.
-    pub levels: Vec<LevelRow>,
-    /// Where the time of an exchange was spent; none without exchanges.
-    pub time: Option<TimeTable>,
-    /// CPU time of the traced VMs in a run, ns.
-    pub cpu: Vec<CpuRow>,
-    /// What is different from the same path of the native host.
-    pub baseline: Option<Difference>,
-}
-
-/// A run that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedRun {
-    /// From 1 on.
-    pub repetition: u32,
-    /// Why.
-    pub why: String,
-    /// What its workload wrote, as a path in the folder of results.
-    pub log: String,
-}
-
-/// What passed at one level in a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LevelRow {
-    /// `mac`, `network`, `transport`, `application`.
-    pub level: String,
-    /// Frames that the path's second station sent.
-    pub tx_frames: Estimate,
-    /// Frames that went to it.
-    pub rx_frames: Estimate,
-    /// Both.
-    pub frames: Estimate,
-    /// Bytes that the second station sent.
-    pub tx_bytes: Estimate,
-    /// Bytes that went to it.
-    pub rx_bytes: Estimate,
-    /// Both.
-    pub bytes: Estimate,
-    /// From the first to the last frame, ns.
-    pub duration_ns: Estimate,
-}
-
-/// Where the time of an exchange was spent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TimeTable {
-    /// All of it.
-    pub total: TimeRow,
-    /// By layer; the means add up to the total's.
-    pub layers: Vec<TimeRow>,
-    /// By segment, in the order of the path; the means add up likewise.
-    pub segments: Vec<TimeRow>,
-}
-
-/// One row of it, over the runs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TimeRow {
-    /// `total`, a layer, or two hops: `tap.rx → nic.queue`.
-    pub name: String,
-    /// Which way, of a segment.
-    pub way: Option<String>,
-    /// What a segment is charged to.
-    pub layer: Option<String>,
-    /// Mean time of an exchange; a run without it counts 0.
-    pub mean_ns: Estimate,
-    /// Part of the total mean, 0 to 1.
-    pub share: f64,
-    /// Median, over those runs that have one.
-    pub p50_ns: Estimate,
-    /// 99th percentile, likewise.
-    pub p99_ns: Estimate,
-}
-
-/// CPU time of threads of one sort.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CpuRow {
-    /// `vCPU threads`, ….
-    pub what: String,
-    /// Time on a CPU in a run, ns.
-    pub cpu_ns: Estimate,
-    /// As a share of one CPU while recording.
-    pub share: Estimate,
-}
-
-/// How much longer an exchange takes than on the native host.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Difference {
-    /// The path that it is held against.
-    pub from: String,
-    /// Its end.
-    pub to: String,
-    /// All of it, ns.
-    pub total_ns: Estimate,
-    /// By layer; the means add up to the total's.
-    pub layers: Vec<LayerDifference>,
-}
-
-/// A layer's part of a difference.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LayerDifference {
-    /// The layer.
-    pub layer: String,
-    /// How much more, ns.
-    pub shift_ns: Estimate,
-}
 
 /// Reads a folder and makes its tables.
 pub(super) fn of(store: &Store) -> Result<ExperimentReport> {
@@ -185,7 +34,10 @@ pub(super) fn of(store: &Store) -> Result<ExperimentReport> {
             let Some(record) = store.record(run)? else { continue };
             enter(cell, store, &record).with_context(|| format!("failed to read run {}", run.id()))?;
         }
-        kinds.insert(block.network.map_or("here", |network| network.name()).to_owned(), store.environment(block));
+        kinds.insert(
+            block.network.map_or("here", |network| network.name()).to_owned(),
+            store.environment(block),
+        );
     }
     cells.iter_mut().for_each(lay_out);
     sort_as_written(store, &mut cells);
@@ -208,7 +60,8 @@ pub(super) fn of(store: &Store) -> Result<ExperimentReport> {
 
 fn is_of(cell: &Cell, run: &Run) -> bool {
     let network = run.network.map(|network| network.name());
-    (cell.network.as_deref(), &cell.from, &cell.to, &cell.workload) == (network, &run.from, &run.to, &run.workload)
+    (cell.network.as_deref(), &cell.from, &cell.to, &cell.workload)
+        == (network, &run.from, &run.to, &run.workload)
 }
 
 fn empty_cell(store: &Store, run: &Run) -> Cell {
@@ -255,7 +108,8 @@ fn sort_as_written(store: &Store, cells: &mut [Cell]) {
         let networks = spec.lab.as_ref().map_or(&[][..], |lab| &lab.networks[..]);
         networks.iter().position(|network| Some(network.name()) == cell.network.as_deref())
     };
-    let path = |cell: &Cell| spec.paths.iter().position(|path| (&path.from, &path.to) == (&cell.from, &cell.to));
+    let path =
+        |cell: &Cell| spec.paths.iter().position(|path| (&path.from, &path.to) == (&cell.from, &cell.to));
     let workload = |cell: &Cell| spec.workloads.iter().position(|workload| workload.name == cell.workload);
     cells.sort_by_key(|cell| (network(cell), workload(cell), path(cell)));
 }
@@ -295,7 +149,10 @@ fn levels(runs: &[RunFigures]) -> Vec<LevelRow> {
 fn time_table(runs: &[RunFigures]) -> Option<TimeTable> {
     let runs: Vec<RunFigures> = runs.iter().filter(|run| run.total.is_some()).cloned().collect();
     let all = over(&runs, |run| run.total.map(|times| times.mean_ns))?;
-    let row = |name: String, way: Option<String>, layer: Option<String>, of: &dyn Fn(&RunFigures) -> Option<figures::Times>| {
+    let row = |name: String,
+               way: Option<String>,
+               layer: Option<String>,
+               of: &dyn Fn(&RunFigures) -> Option<figures::Times>| {
         let mean_ns = over(&runs, |run| Some(of(run).map_or(0.0, |times| times.mean_ns)))?;
         Some(TimeRow {
             name,
@@ -379,7 +236,8 @@ fn difference(cell: &Cell, cells: &[Cell]) -> Option<Difference> {
         return None;
     }
     let base = cells.iter().find(|other| {
-        (&other.network, &other.workload, &other.from, &other.to) == (&cell.network, &cell.workload, &from, &to)
+        (&other.network, &other.workload, &other.from, &other.to)
+            == (&cell.network, &cell.workload, &from, &to)
     })?;
     let with_times = |cell: &Cell| -> Vec<RunFigures> {
         cell.runs.iter().filter(|run| run.total.is_some()).cloned().collect()

@@ -60,7 +60,11 @@ pub(super) fn commands<'a>(kind: &WorkloadKind, ends: &Ends<'a>) -> Commands<'a>
             let mut client = words(&["iperf3", "-c", &to_address.to_string(), "-t", &seconds(*duration)]);
             client.extend(udp.then(|| "-u".to_owned()));
             client.extend(bitrate.iter().flat_map(|bitrate| words(&["-b", bitrate])));
-            Commands { prepare: None, server: Some((to, words(&["iperf3", "-s", "-1"]))), client: (from, client) }
+            Commands {
+                prepare: None,
+                server: Some((to, words(&["iperf3", "-s", "-1"]))),
+                client: (from, client),
+            }
         }
         WorkloadKind::Command { command, server } => {
             let shell = |text: &str| words(&["sh", "-c", &with_addresses(text, from_address, to_address)]);
@@ -111,14 +115,12 @@ mod tests {
 
     fn line(kind: &WorkloadKind, from: &str, to: &str) -> String {
         let (from, to) = (station(from), station(to));
-        let ends = Ends {
-            from: (&from, [192, 0, 2, 2].into()),
-            to: (&to, [192, 0, 2, 3].into()),
-            www: "/run/www",
-        };
+        let ends =
+            Ends { from: (&from, [192, 0, 2, 2].into()), to: (&to, [192, 0, 2, 3].into()), www: "/run/www" };
         let Commands { prepare, server, client } = commands(kind, &ends);
         let shown = |command: Option<(&Station, Vec<String>)>| {
-            command.map_or(String::new(), |(station, words)| format!("{}: {}; ", station.name, words.join(" ")))
+            command
+                .map_or(String::new(), |(station, words)| format!("{}: {}; ", station.name, words.join(" ")))
         };
         shown(prepare) + &shown(server) + &shown(Some(client))
     }
@@ -134,7 +136,10 @@ mod tests {
         assert!(line(&small, "guest", "peer").starts_with("guest: truncate -s 5 /www/5.bytes; "));
         assert!(line(&small, "host", "peer").starts_with("host: truncate -s 5 /run/www/5.bytes; "));
         let iperf3 = WorkloadKind::Iperf3 { udp: true, duration: Duration::from_secs(2), bitrate: None };
-        assert_eq!(line(&iperf3, "guest", "peer"), "peer: iperf3 -s -1; guest: iperf3 -c 192.0.2.3 -t 2 -u; ");
+        assert_eq!(
+            line(&iperf3, "guest", "peer"),
+            "peer: iperf3 -s -1; guest: iperf3 -c 192.0.2.3 -t 2 -u; "
+        );
         let own = WorkloadKind::Command { command: "x {to} {from}".to_owned(), server: Some("y".to_owned()) };
         assert_eq!(line(&own, "guest", "peer"), "peer: sh -c y; guest: sh -c x 192.0.2.3 192.0.2.2; ");
     }

@@ -71,7 +71,10 @@ impl ExperimentLine {
         match step {
             Step::Begins { runs, done, expected } => {
                 let before = if *done > 0 { format!(", {done} are done already") } else { String::new() };
-                say(format_args!("{runs} runs{before}; about {}; Ctrl-C stops, --resume goes on\n", about(*expected)));
+                say(format_args!(
+                    "{runs} runs{before}; about {}; Ctrl-C stops, --resume goes on\n",
+                    about(*expected)
+                ));
             }
             Step::Lab { network } => say(format_args!("{clear}network {network}\n")),
             Step::WarmUp { runs } => say(format_args!("{clear}warming up: {runs} runs\n")),

@@ -71,7 +71,8 @@ impl Running {
                 command.stdout(stderr);
             }
             CommandOutput::File(path) => {
-                let file = File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
+                let file =
+                    File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
                 let copy = file.try_clone().context("failed to copy a file descriptor")?;
                 command.stdin(Stdio::null()).stdout(file).stderr(copy);
             }

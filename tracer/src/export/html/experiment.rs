@@ -51,8 +51,11 @@ fn sections(report: &ExperimentReport) -> Vec<Section> {
         }
     }
     let part = |(network, workload): (&Option<String>, &str)| {
-        let cells: Vec<&Cell> =
-            report.cells.iter().filter(|cell| (&cell.network, cell.workload.as_str()) == (network, workload)).collect();
+        let cells: Vec<&Cell> = report
+            .cells
+            .iter()
+            .filter(|cell| (&cell.network, cell.workload.as_str()) == (network, workload))
+            .collect();
         let heading = match network {
             Some(network) => format!("{network}: {workload}"),
             None => workload.to_owned(),
@@ -89,7 +92,8 @@ fn path(cell: &Cell) -> String {
 }
 
 fn workload_body(cells: &[&Cell]) -> Markup {
-    let longest = cells.iter().filter_map(|cell| Some(cell.time.as_ref()?.total.mean_ns.mean)).fold(0.0, f64::max);
+    let longest =
+        cells.iter().filter_map(|cell| Some(cell.time.as_ref()?.total.mean_ns.mean)).fold(0.0, f64::max);
     html! {
         (levels(cells))
         (figure("Where an exchange spends its time", "Mean by layer, all bars to one scale.", &html! {
@@ -174,7 +178,8 @@ fn levels(cells: &[&Cell]) -> Markup {
     };
     let rows: Vec<Row> =
         cells.iter().flat_map(|cell| cell.levels.iter().rev().map(move |level| row(cell, level))).collect();
-    let caption = "Frames and bytes of a run, as on the wire. Tx: sent by the path's second station; Rx: sent to it";
+    let caption =
+        "Frames and bytes of a run, as on the wire. Tx: sent by the path's second station; Rx: sent to it";
     html! {
         @if !rows.is_empty() {
             (Table { kind: "levels", caption: caption.to_owned(), columns: &COLUMNS, rows }.markup())
@@ -204,7 +209,11 @@ fn time_tables(cell: &Cell, times: &TimeTable) -> Markup {
     };
     let layers = times.layers.iter().chain([&times.total]).map(|row| Row {
         key: row.name.clone(),
-        head: if row.name == "total" { Field::Words("total".to_owned()) } else { Field::Markup(layer_label(&row.name)) },
+        head: if row.name == "total" {
+            Field::Words("total".to_owned())
+        } else {
+            Field::Markup(layer_label(&row.name))
+        },
         cells: figures(row),
     });
     let segments = times.segments.iter().map(|row| {

@@ -142,7 +142,8 @@ fn write_cell(cell: &Cell, out: &mut dyn Write) -> io::Result<()> {
         counted(cell.runs.len() as u64, "run")
     )?;
     for failed in &cell.failed {
-        let text = format!("run {} failed: {}; see {}", failed.repetition, name(&failed.why), name(&failed.log));
+        let text =
+            format!("run {} failed: {}; see {}", failed.repetition, name(&failed.why), name(&failed.log));
         paragraph("  ! ", 4, &text, WIDTH, out)?;
     }
     let Some(times) = &cell.time else { return Ok(()) };
@@ -186,9 +187,7 @@ fn cpu(cell: &Cell, out: &mut dyn Write) -> io::Result<()> {
     if cell.cpu.is_empty() {
         return Ok(());
     }
-    let rows = cell.cpu.iter().map(|row| {
-        vec![name(&row.what), spread(&row.cpu_ns), percent(row.share.mean)]
-    });
+    let rows = cell.cpu.iter().map(|row| vec![name(&row.what), spread(&row.cpu_ns), percent(row.share.mean)]);
     writeln!(out)?;
     table::write(&["CPU time in a run", "mean", "of one CPU"], 1, rows, out)
 }
