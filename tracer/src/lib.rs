@@ -15,6 +15,7 @@ pub mod filter;
 mod host;
 pub mod lab;
 pub mod latency;
+pub mod levels;
 pub mod loss;
 pub mod per_hop;
 pub mod plan;
