@@ -3,7 +3,7 @@
 //!
 //! The modules, from the name to the commands: `layout` (names and paths), `spec` and `accel` (what can be chosen), `addresses`,
 //! `state` (what is recorded), `lock`; `tools` (other programs), `netns`, `network` (links, switches, routing),
-//! `kernel`, `elf`, `initramfs` (what the guest boots from), `qemu`, `http`; `wire` (protocol of the serial port), `agent` and `session` (its end in the
+//! `kernel`, `elf`, `initramfs` (what the guest boots from), `qemu`, `http` (what peer and host serve); `wire` (protocol of the serial port), `agent` and `session` (its end in the
 //! guest), `client` (its end here), `interrupts`; `boot`; and one module for each subcommand.
 //!
 //! Not in here: measuring. The lab knows nothing of the tracer, and the tracer sees a lab as any other VM.
@@ -93,8 +93,8 @@ pub enum LabCommand {
     /// nic0, and vmhop-NAME-peer at the other end of nic0's wire (192.0.2.3). A QEMU guest (192.0.2.2) sits
     /// on the tap. All three answer ping and serve a file of 40,000,000 bytes, http://ADDRESS/40MB.
     ///
-    /// --network takes another way from the tap to the NIC. Where the host routes (nat, routed), the guests are
-    /// 198.51.100.2 and so on.
+    /// --network takes another way from the tap to the NIC. Where the guests' network is not the wire's (nat, routed,
+    /// host-only), they are 198.51.100.2 and so on.
     Up(UpArgs),
     /// Remove a lab, whole or broken
     Down(DownArgs),
