@@ -327,7 +327,7 @@ fn known_station(name: &str, lab: Option<&LabSpec>, stations: &BTreeMap<String, 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::spec::WorkloadKind, *};
 
     const LEAST: &str = "name = \"x\"\nrepetitions = 2\n[lab]\n[[path]]\nfrom = \"guest\"\nto = \"peer\"\n\
         [[workload]]\nname = \"p\"\nkind = \"ping\"\n";
