@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 14] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -33,6 +33,8 @@ const PROGRAMS: [Program; 13] = [
     // Traffic of the tests, and what a NIC does for it.
     Program { name: "iperf3", packages: ["iperf3", "iperf3", "iperf3", "iperf"] },
     Program { name: "ethtool", packages: ["ethtool", "ethtool", "ethtool", "ethtool"] },
+    // What a capture that vmhop writes is read by.
+    Program { name: "tshark", packages: ["tshark", "wireshark-cli", "wireshark-cli", "wireshark"] },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
     Program { name: "zstd", packages: ["zstd", "zstd", "zstd", "zstd"] },
 ];
