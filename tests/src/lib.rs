@@ -8,6 +8,7 @@ pub mod garbage;
 pub mod header;
 pub mod host;
 pub mod lab;
+pub mod python;
 pub mod recording;
 pub mod scene;
 pub mod stream;

@@ -3,6 +3,7 @@
 
 use std::io::Cursor;
 
+use clap::ValueEnum as _;
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use tests::{
     garbage,
@@ -12,7 +13,8 @@ use tests::{
 use tracer::{
     analysis::analyse,
     cli::Format,
-    export::write_report,
+    correlate::Limits,
+    export::{write_recording, write_report},
     record::{RecordReader, RecordWriter},
     report::{LayerRow, Report},
 };
@@ -63,7 +65,13 @@ proptest! {
         }
         writer.finish().unwrap();
         drop(writer);
-        let mut reader = RecordReader::from_read(Cursor::new(bytes)).unwrap();
-        assert_sane(&analyse(&mut reader).unwrap());
+        let mut reader = RecordReader::from_read(Cursor::new(bytes.clone())).unwrap();
+        let report = analyse(&mut reader).unwrap();
+        assert_sane(&report);
+        for &format in Format::value_variants() {
+            let mut reader = RecordReader::from_read(Cursor::new(bytes.clone())).unwrap();
+            let again = write_recording(&mut reader, Limits::default(), format, &mut Vec::new()).unwrap();
+            assert_eq!(again.exchanges, report.exchanges);
+        }
     }
 }

@@ -188,6 +188,26 @@ pub enum Format {
     Text,
     /// Schema vmhop.report/1, for a program.
     Json,
+    /// A line for each segment of each exchange.
+    Csv,
+    /// The same table for pandas and its kin; binary.
+    Parquet,
+    /// The frames' headers at each hop, for Wireshark; binary.
+    Pcapng,
+    /// The exchanges on a time line, for ui.perfetto.dev; binary.
+    Perfetto,
+    /// The report's figures for Prometheus.
+    Openmetrics,
+}
+
+impl Format {
+    /// Whether it is not made for a terminal.
+    pub fn is_binary(self) -> bool {
+        match self {
+            Format::Parquet | Format::Pcapng | Format::Perfetto => true,
+            Format::Text | Format::Json | Format::Csv | Format::Openmetrics => false,
+        }
+    }
 }
 
 #[cfg(test)]

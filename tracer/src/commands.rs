@@ -2,20 +2,21 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{self, IsTerminal as _, Write},
     os::unix::fs::MetadataExt as _,
     path::Path,
     process::ExitCode,
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use clap::ValueEnum as _;
 
 use crate::{
-    analysis::analyse_within,
     cli::{DoctorArgs, Format, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},
     config::{self, RecordConfig},
     correlate::Limits,
-    doctor, export,
+    doctor,
+    export::{self, ExportError},
     failure::Failure,
     profile::{self, SHIPPED},
     record::RecordReader,
@@ -67,10 +68,9 @@ pub fn record(args: &RecordArgs, verbose: u8, out: &mut dyn Write) -> Result<Exi
     let outcome = session::record(&config, &mut |progress| live.show(&progress)).map_err(Failure::Usage)?;
     live.end(&outcome);
     // It was recorded a moment ago: what is wrong with it now went wrong on the way.
-    let report =
-        read(&config.output, Limits::default()).map_err(|failure| Failure::Run(failure.into_error()))?;
+    let mut reader = open(&config.output).map_err(|failure| Failure::Run(failure.into_error()))?;
     let format = if config.json { Format::Json } else { Format::Text };
-    export::write_report(&report, format, out)?;
+    let report = write(&mut reader, Limits::default(), format, out)?;
     match outcome.verdict(&report) {
         Some(failure) => Err(Failure::Run(anyhow!(failure))),
         None => Ok(ExitCode::SUCCESS),
@@ -85,17 +85,26 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitCode, Failur
     let ReportArgs { file, format, output, limit_frames } = args;
     let limits = config::limits(limit_frames).map_err(Failure::Usage)?;
     let Some(path) = output else {
-        export::write_report(&read(file, limits)?, *format, out)?;
+        spare_terminal(*format).map_err(Failure::Usage)?;
+        write(&mut open(file)?, limits, *format, out)?;
         return Ok(ExitCode::SUCCESS);
     };
     keep(file, path).map_err(Failure::Usage)?;
-    let report = read(file, limits)?;
+    let mut reader = open(file)?;
     let shown = path.display();
     let mut target =
         File::create(path).with_context(|| format!("failed to create {shown}")).map_err(Failure::Usage)?;
-    let written = export::write_report(&report, *format, &mut target);
-    written.with_context(|| format!("failed to write {shown}")).map_err(Failure::Run)?;
-    Ok(ExitCode::SUCCESS)
+    let written = export::write_recording(&mut reader, limits, *format, &mut target);
+    written.map(|_| ExitCode::SUCCESS).map_err(|error| {
+        if target.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            // Half of a report could be taken for a whole one. That it stays is the lesser error.
+            let _ = fs::remove_file(path);
+        }
+        Failure::Run(match error {
+            ExportError::Read(error) => error.into(),
+            ExportError::Write(error) => anyhow!(error).context(format!("failed to write {shown}")),
+        })
+    })
 }
 
 /// `vmhop profiles`.
@@ -119,10 +128,31 @@ pub fn profiles(args: &ProfilesArgs, out: &mut dyn Write) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// The report of a recording.
-fn read(path: &Path, limits: Limits) -> Result<Report, Failure> {
-    let mut reader = RecordReader::open(path).map_err(|error| Failure::Usage(error.into()))?;
-    analyse_within(&mut reader, limits).map_err(|error| Failure::Run(error.into()))
+/// A recording to make a report from.
+fn open(path: &Path) -> Result<RecordReader, Failure> {
+    RecordReader::open(path).map_err(|error| Failure::Usage(error.into()))
+}
+
+/// Writes a recording in a format to standard output, or what stands for it.
+fn write(
+    reader: &mut RecordReader,
+    limits: Limits,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<Report, Failure> {
+    export::write_recording(reader, limits, format, out).map_err(|error| match error {
+        ExportError::Read(error) => Failure::Run(error.into()),
+        ExportError::Write(error) => error.into(),
+    })
+}
+
+/// Makes sure that no bytes go to a terminal that are not for people.
+fn spare_terminal(format: Format) -> anyhow::Result<()> {
+    if format.is_binary() && io::stdout().is_terminal() {
+        let format = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        bail!("{format} is binary, and standard output is a terminal: name a file with -o");
+    }
+    Ok(())
 }
 
 /// Makes sure that the report does not end up in the recording it is made from.

@@ -98,7 +98,9 @@ Report from a recording
 
 Needs neither root nor the host of the recording. As text: the path, the layers with their mean and share, the \
 segments with their percentiles, coverage of each hop, losses, what measuring cost, and warnings. As JSON: \
-schema vmhop.report/1.";
+schema vmhop.report/1. As csv and parquet: every segment of every exchange. As pcapng: the headers of every frame at \
+every hop, for Wireshark. As perfetto: the exchanges on a time line, for ui.perfetto.dev. As openmetrics: the figures \
+for Prometheus. docs/formats.md tells what is in each.";
 
 /// Below `vmhop report --help`.
 pub(super) const REPORT_EXAMPLES: &str = "\
@@ -106,6 +108,8 @@ Examples:
   vmhop report download.vmhop
   vmhop report download.vmhop --format json | jq '.layers[] | {layer, mean_ns}'
   vmhop report download.vmhop --format json -o report.json
+  vmhop report download.vmhop --format parquet -o segments.parquet
+  vmhop report download.vmhop --format pcapng | wireshark -k -i -
 
 Exit status:
   0  done; of a recording that was cut off, the report tells so

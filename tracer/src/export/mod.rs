@@ -1,13 +1,21 @@
 //! From plain data to what a person or a program reads: one file a format, each a function of the data alone.
 
+mod csv;
 pub mod doctor;
 pub mod html;
+mod exporter;
 pub mod json;
 pub mod live;
+mod names;
 pub(crate) mod numbers;
+pub mod openmetrics;
+mod parquet;
+mod pcapng;
+mod perfetto;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod selftest;
+mod table;
 pub mod text;
 pub mod topology;
 
@@ -15,6 +23,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use self::{
+    exporter::{ExportError, write_recording},
+    table::SCHEMA as SEGMENTS_SCHEMA,
+};
 use crate::{cli::Format, report::Report};
 
 /// Columns of a text report that does not go to a terminal.
@@ -27,9 +39,17 @@ pub fn write_json(data: &impl Serialize, out: &mut dyn Write) -> io::Result<()> 
 }
 
 /// Writes a report in the format asked for.
+///
+/// # Errors
+/// The writer's; or the format needs the recording as well: that is for [`write_recording`].
 pub fn write_report(report: &Report, format: Format, out: &mut dyn Write) -> io::Result<()> {
     match format {
         Format::Json => json::write(report, out),
         Format::Text => text::write(report, WIDTH, out),
+        Format::Openmetrics => openmetrics::write(report, out),
+        Format::Csv | Format::Parquet | Format::Pcapng | Format::Perfetto => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this format shows single frames, which a report does not hold: it is made from the recording",
+        )),
     }
 }

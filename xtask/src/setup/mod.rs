@@ -5,6 +5,7 @@
 mod kernel;
 mod linker;
 mod packages;
+mod python;
 mod system;
 mod toolchain;
 
@@ -36,11 +37,12 @@ enum Outcome {
 type Step = fn(&System) -> anyhow::Result<Outcome>;
 
 /// In this order: the linker must fit the toolchain, and the kernel is unpacked with the packages' programs.
-const STEPS: [(&str, Step); 4] = [
+const STEPS: [(&str, Step); 5] = [
     ("programs", packages::ensure),
     ("BPF toolchain", toolchain::ensure),
     ("bpf-linker", linker::ensure),
     ("guest kernel", kernel::ensure),
+    ("Python packages", python::ensure),
 ];
 
 /// Does the job; exit code 2 when something is missing.

@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 15] = [
+const PROGRAMS: [Program; 16] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -36,6 +36,8 @@ const PROGRAMS: [Program; 15] = [
     // Stations of experiments that are reached over ssh.
     Program { name: "ssh", packages: ["openssh-client", "openssh-clients", "openssh", "openssh-clients"] },
     Program { name: "sshd", packages: ["openssh-server", "openssh-server", "openssh", "openssh-server"] },
+    // What a capture that vmhop writes is read by.
+    Program { name: "tshark", packages: ["tshark", "wireshark-cli", "wireshark-cli", "wireshark"] },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
     Program { name: "zstd", packages: ["zstd", "zstd", "zstd", "zstd"] },
 ];
