@@ -185,6 +185,8 @@ pub enum Format {
     Text,
     /// Schema vmhop.report/1, for a program.
     Json,
+    /// A page with drawings and charts, in one file that loads nothing.
+    Html,
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::{
-    analysis::analyse_within,
+    analysis::{analyse_with, analyse_within, detail::Details},
     cli::{DoctorArgs, Format, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},
     config::{self, RecordConfig},
     correlate::Limits,
@@ -85,15 +85,16 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitCode, Failur
     let ReportArgs { file, format, output, limit_frames } = args;
     let limits = config::limits(limit_frames).map_err(Failure::Usage)?;
     let Some(path) = output else {
-        export::write_report(&read(file, limits)?, *format, out)?;
+        let (report, details) = read_for(*format, file, limits)?;
+        export::write_detailed(&report, &details, *format, out)?;
         return Ok(ExitCode::SUCCESS);
     };
     keep(file, path).map_err(Failure::Usage)?;
-    let report = read(file, limits)?;
+    let (report, details) = read_for(*format, file, limits)?;
     let shown = path.display();
     let mut target =
         File::create(path).with_context(|| format!("failed to create {shown}")).map_err(Failure::Usage)?;
-    let written = export::write_report(&report, *format, &mut target);
+    let written = export::write_detailed(&report, &details, *format, &mut target);
     written.with_context(|| format!("failed to write {shown}")).map_err(Failure::Run)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -123,6 +124,17 @@ pub fn profiles(args: &ProfilesArgs, out: &mut dyn Write) -> Result<ExitCode, Fa
 fn read(path: &Path, limits: Limits) -> Result<Report, Failure> {
     let mut reader = RecordReader::open(path).map_err(|error| Failure::Usage(error.into()))?;
     analyse_within(&mut reader, limits).map_err(|error| Failure::Run(error.into()))
+}
+
+/// The report of a recording, and what this format shows beyond it.
+fn read_for(format: Format, path: &Path, limits: Limits) -> Result<(Report, Details), Failure> {
+    if format != Format::Html {
+        return Ok((read(path, limits)?, Details::default()));
+    }
+    let mut reader = RecordReader::open(path).map_err(|error| Failure::Usage(error.into()))?;
+    let mut details = Details::new(reader.header());
+    let report = analyse_with(&mut reader, limits, &mut details);
+    Ok((report.map_err(|error| Failure::Run(error.into()))?, details))
 }
 
 /// Makes sure that the report does not end up in the recording it is made from.

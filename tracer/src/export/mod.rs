@@ -15,7 +15,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::{cli::Format, report::Report};
+use crate::{analysis::detail::Details, cli::Format, report::Report};
 
 /// Columns of a text report that does not go to a terminal.
 const WIDTH: usize = 100;
@@ -26,9 +26,20 @@ pub fn write_json(data: &impl Serialize, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out)
 }
 
-/// Writes a report in the format asked for.
+/// Writes a report in the format asked for; a page without the pictures that need more than the report.
 pub fn write_report(report: &Report, format: Format, out: &mut dyn Write) -> io::Result<()> {
+    write_detailed(report, &Details::default(), format, out)
+}
+
+/// As [`write_report`], with what was seen beyond the report.
+pub fn write_detailed(
+    report: &Report,
+    details: &Details,
+    format: Format,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     match format {
+        Format::Html => html::write(report, details, out),
         Format::Json => json::write(report, out),
         Format::Text => text::write(report, WIDTH, out),
     }

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 
 use crate::report::Report;
 
-mod bill;
-mod path;
+pub(super) mod bill;
+pub(super) mod path;
 mod sections;
 mod table;
 

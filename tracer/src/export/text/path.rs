@@ -31,7 +31,7 @@ pub(super) fn write(
     let counts = [passages.transmitted, passages.received, passages.between_guests];
     let mut blank = false;
     for (direction, count) in DIRECTIONS.iter().zip(counts) {
-        let steps = steps(segments, direction);
+        let steps = steps(segments, direction.way);
         if count == 0 || steps.is_empty() {
             continue;
         }
@@ -45,9 +45,9 @@ pub(super) fn write(
 }
 
 /// The way most frames took: from the hop at which most began, always to the hop that most went on to.
-fn steps<'a>(segments: &'a [SegmentRow], direction: &Direction) -> Vec<&'a SegmentRow> {
-    let on_way = |row: &&SegmentRow| row.count > 0 && row.way == direction.way.name();
-    let rows: Vec<&'a SegmentRow> = segments.iter().filter(on_way).collect();
+pub(crate) fn steps(segments: &[SegmentRow], way: Way) -> Vec<&SegmentRow> {
+    let on_way = |row: &&SegmentRow| row.count > 0 && row.way == way.name();
+    let rows: Vec<&SegmentRow> = segments.iter().filter(on_way).collect();
     let leaving = |hop: &str| rows.iter().filter(|row| row.from == hop).map(|row| row.count).sum::<u64>();
     let arriving = |hop: &str| rows.iter().filter(|row| row.to == hop).map(|row| row.count).sum::<u64>();
     let begun = |hop: &str| leaving(hop).saturating_sub(arriving(hop));
