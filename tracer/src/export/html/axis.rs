@@ -46,7 +46,7 @@ pub(super) fn tick(ns: f64) -> String {
     }
 }
 
-/// Round times from 0 to at most `end_ns`, four to nine of them.
+/// Round times from 0 to at most `end_ns`, five to ten of them.
 pub(super) fn linear_ticks(end_ns: u64) -> Vec<u64> {
     if end_ns == 0 {
         return vec![0];
@@ -103,7 +103,7 @@ mod tests {
         );
         for end in [1, 3, 10, 999, 12_345_678_901, u64::MAX] {
             let ticks = linear_ticks(end);
-            assert!((2..=9).contains(&ticks.len()) && *ticks.last().unwrap() <= end, "{end}: {ticks:?}");
+            assert!((2..=10).contains(&ticks.len()) && *ticks.last().unwrap() <= end, "{end}: {ticks:?}");
         }
         assert_eq!(linear_ticks(0), [0]);
     }

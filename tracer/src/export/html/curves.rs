@@ -77,7 +77,7 @@ pub(super) fn plot(book: &GroupBook) -> Markup {
                 (nines(end))
                 svg width="100%" height="210" viewBox="0 0 10000 10000" preserveAspectRatio="none" {
                     @for curve in curves.iter().rev() {
-                        path.curve class={ "s-" (curve.class) } d=(outline(curve, end, &scale)) {
+                        path.curve.{ "s-" (curve.class) } d=(outline(curve, end, &scale)) {
                             title { (curve.name) }
                         }
                     }
@@ -93,7 +93,7 @@ pub(super) fn plot(book: &GroupBook) -> Markup {
 fn line(class: &str) -> Markup {
     html! {
         svg.swatch width="40" height="12" aria-hidden="true" focusable="false" {
-            path.curve class={ "s-" (class) } d="M0 6H40" {}
+            path.curve.{ "s-" (class) } d="M0 6H40" {}
         }
     }
 }
@@ -105,7 +105,7 @@ fn nines(end: f64) -> Markup {
         @for value in percents.into_iter().filter(|value| place(*value) <= end + 1e-6) {
             @let x = 100.0 * place(value) / end;
             line.grid x1=(percent(x)) x2=(percent(x)) y1="0" y2="215" {}
-            text.axis class=[(value == 75.0 || (end > 3.0 && value == 50.0)).then_some("wide")] x=(percent(x)) y="228"
+            text.axis.wide[value == 75.0 || (end > 3.0 && value == 50.0)] x=(percent(x)) y="228"
                 text-anchor=(anchor(x)) { (percentile(value)) @if value == 0.0 { " %" } }
         }
     }

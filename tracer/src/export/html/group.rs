@@ -41,7 +41,7 @@ pub(super) fn markup(group: &Group, detail: Option<&Detail<'_>>, duration_ns: u6
             (figure(
                 "The path",
                 "Mean time from hop to hop, and the time that 99 % of frames did not exceed, on the way that most took. \
-                 Means of the parts of several ways do not add up; those of the layers do.",
+                 Where exchanges took several ways, these means need not add up; those of the layers do.",
                 &path::of_group(group),
             ))
             @if let Some(detail) = detail { (pictures(group, detail, duration_ns)) }

@@ -74,7 +74,7 @@ pub(super) fn summary(report: &Report) -> Markup {
         }
         p.quiet {
             (counted(served.len() as u64, "hop")) " served, " (report.hops.len() - served.len()) " not"
-            @if let Some(row) = worst { "; least covered is " (name(&row.hop)) }
+            @if let Some(row) = worst.filter(|row| row.coverage < Some(1.0)) { "; least covered is " (name(&row.hop)) }
             ". " a href="#hops" { "All hops" } "."
         }
         @if report.passages.count == 0 && report.exchanges.count == 0 { p { b { "No frame was seen." } } }

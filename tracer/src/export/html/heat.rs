@@ -83,7 +83,7 @@ fn moments(end_ns: u64) -> Markup {
         @for (at, ns) in linear_ticks(end_ns).into_iter().enumerate() {
             @let place = 100.0 * ns as f64 / end_ns.max(1) as f64;
             line.grid x1=(percent(place)) x2=(percent(place)) y1="210" y2="215" {}
-            text.axis class=[(at % 2 == 1).then_some("wide")] x=(percent(place)) y="228"
+            text.axis.wide[at % 2 == 1] x=(percent(place)) y="228"
                 text-anchor=(anchor(place)) { (tick(ns as f64)) }
         }
     }

@@ -15,6 +15,9 @@ fn assert_well_formed(page: &str) {
     for tag in body.split('<').skip(1) {
         let tag = tag.split('>').next().unwrap();
         let name = tag.trim_start_matches('/').split_whitespace().next().unwrap();
+        for attribute in [" class=", " id=", " x=", " width="] {
+            assert!(tag.matches(attribute).count() <= 1, "twice in {tag}");
+        }
         match tag.strip_prefix('/') {
             Some("head" | "html") => {}
             Some(end) => assert_eq!(open.pop(), Some(end)),

@@ -8,20 +8,22 @@ use super::{
     style::{layer_class, layer_label},
 };
 use crate::{
-    analysis::detail::{Detail, OneExchange, Piece},
+    analysis::detail::{Detail, OneExchange, Piece, SLOWEST},
     export::numbers::{name, time},
 };
 
 /// The shortest bar, percent: what took next to no time is there all the same.
 const SHORTEST: f64 = 0.35;
+/// What the slowest are called.
+const RANKS: [&str; SLOWEST] =
+    ["Slowest", "Second slowest", "Third slowest", "Fourth slowest", "Fifth slowest"];
 
 /// The exchange near the median and the slowest ones; those that say most are open.
 pub(super) fn all(detail: &Detail<'_>) -> Markup {
     html! {
         @if let Some(exchange) = &detail.near_median { (one("Near the median", exchange, true)) }
         @for (at, exchange) in detail.slowest.iter().enumerate() {
-            @let title = if at == 0 { "Slowest".to_owned() } else { format!("Slowest but {at}") };
-            (one(&title, exchange, at == 0))
+            (one(RANKS[at.min(SLOWEST - 1)], exchange, at == 0))
         }
     }
 }
@@ -49,7 +51,7 @@ fn scale(total_ns: u64) -> Markup {
                 @let place = place(ns, total_ns);
                 line.grid x1=(percent(place)) x2=(percent(place)) y1="13" y2="18" {}
                 @if place < 97.0 {
-                    text.axis class=[(at % 2 == 1).then_some("wide")] x=(percent(place)) y="11"
+                    text.axis.wide[at % 2 == 1] x=(percent(place)) y="11"
                         text-anchor=(anchor(place)) { (tick(ns as f64)) }
                 }
             }
@@ -69,7 +71,7 @@ fn bar(piece: &Piece, total_ns: u64) -> Markup {
                     @let place = percent(place(ns, total_ns));
                     line.grid x1=(place) x2=(place) y1="0" y2="16" {}
                 }
-                rect.piece class={ "f-" (layer_class(layer)) } x=(percent(start)) width=(percent(length))
+                rect.piece.{ "f-" (layer_class(layer)) } x=(percent(start)) width=(percent(length))
                     y="1" height="14" rx="2" {}
             }
             span.number { (time(piece.length_ns as f64)) }
@@ -93,7 +95,7 @@ mod tests {
             let piece = Piece { way: Way::Turn, from, to, layer: Layer::Vmm, start_ns, length_ns };
             let shown = bar(&piece, total_ns).into_string();
             let number = |attribute: &str| {
-                let rect = shown.split("<rect").nth(1).unwrap();
+                let rect = shown.split("<rect class=\"piece").nth(1).unwrap();
                 let value = rect.split(attribute).nth(1).unwrap().split('%').next().unwrap();
                 value.parse::<f64>().unwrap()
             };
