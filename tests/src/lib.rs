@@ -1,5 +1,6 @@
 //! Shared helpers of the integration tests.
 
+pub mod browser;
 pub mod captures;
 pub mod device;
 pub mod frames;

@@ -188,6 +188,8 @@ pub enum Format {
     Text,
     /// Schema vmhop.report/1, for a program.
     Json,
+    /// A page with drawings and charts, in one file that loads nothing.
+    Html,
     /// A line for each segment of each exchange.
     Csv,
     /// The same table for pandas and its kin; binary.
@@ -205,7 +207,7 @@ impl Format {
     pub fn is_binary(self) -> bool {
         match self {
             Format::Parquet | Format::Pcapng | Format::Perfetto => true,
-            Format::Text | Format::Json | Format::Csv | Format::Openmetrics => false,
+            Format::Text | Format::Json | Format::Html | Format::Csv | Format::Openmetrics => false,
         }
     }
 }

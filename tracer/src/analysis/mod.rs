@@ -2,6 +2,7 @@
 //! `latency` and `loss`, and lays the books out as a [`Report`]. Needs neither root nor the host it came from.
 
 mod bill;
+pub mod detail;
 mod flows;
 mod observer;
 mod order;

@@ -7,9 +7,9 @@ use std::io::{self, BufWriter, Write};
 
 use thiserror::Error;
 
-use super::{csv, parquet, pcapng, perfetto, table::Table, write_report};
+use super::{csv, html, parquet, pcapng, perfetto, table::Table, write_report};
 use crate::{
-    analysis::{Analysis, Observer},
+    analysis::{Analysis, Observer, detail::Details},
     cli::Format,
     correlate::{Limits, Passage, exchange::Exchange},
     decode::Event,
@@ -85,6 +85,7 @@ fn stream<'a>(format: Format, header: &Header, out: &'a mut dyn Write) -> io::Re
     let out = BufWriter::with_capacity(BUFFER, out);
     Ok(match format {
         Format::Text | Format::Json | Format::Openmetrics => Box::new(Whole { format, out }),
+        Format::Html => Box::new(Page { details: Details::new(header), out }),
         Format::Csv => Box::new(Table::new(header, csv::Rows::begin(out)?)),
         Format::Parquet => Box::new(Table::new(header, parquet::Rows::begin(header, out)?)),
         Format::Pcapng => Box::new(pcapng::Packets::begin(header, out)?),
@@ -101,6 +102,24 @@ struct Whole<'a> {
 impl Stream for Whole<'_> {
     fn end(&mut self, report: &Report) -> io::Result<()> {
         write_report(report, self.format, &mut self.out)?;
+        self.out.flush()
+    }
+}
+
+/// A page, which shows single exchanges beside the report.
+struct Page<'a> {
+    details: Details,
+    out: Target<'a>,
+}
+
+impl Stream for Page<'_> {
+    fn exchange(&mut self, exchange: &Exchange) -> io::Result<()> {
+        self.details.exchange(exchange);
+        Ok(())
+    }
+
+    fn end(&mut self, report: &Report) -> io::Result<()> {
+        html::write(report, &self.details, &mut self.out)?;
         self.out.flush()
     }
 }

@@ -27,7 +27,7 @@ pub use self::{
     exporter::{ExportError, write_recording},
     table::SCHEMA as SEGMENTS_SCHEMA,
 };
-use crate::{cli::Format, report::Report};
+use crate::{analysis::detail::Details, cli::Format, report::Report};
 
 /// Columns of a text report that does not go to a terminal.
 const WIDTH: usize = 100;
@@ -38,12 +38,13 @@ pub fn write_json(data: &impl Serialize, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out)
 }
 
-/// Writes a report in the format asked for.
+/// Writes a report in the format asked for; a page without the pictures that need more than the report.
 ///
 /// # Errors
 /// The writer's; or the format needs the recording as well: that is for [`write_recording`].
 pub fn write_report(report: &Report, format: Format, out: &mut dyn Write) -> io::Result<()> {
     match format {
+        Format::Html => html::write(report, &Details::default(), out),
         Format::Json => json::write(report, out),
         Format::Text => text::write(report, WIDTH, out),
         Format::Openmetrics => openmetrics::write(report, out),

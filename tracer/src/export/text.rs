@@ -7,9 +7,9 @@ use std::io::{self, Write};
 
 use crate::report::Report;
 
-mod bill;
+pub(super) mod bill;
 pub mod experiment;
-mod path;
+pub(super) mod path;
 mod sections;
 mod table;
 

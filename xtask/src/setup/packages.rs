@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 16] = [
+const PROGRAMS: [Program; 17] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -40,7 +40,17 @@ const PROGRAMS: [Program; 16] = [
     Program { name: "tshark", packages: ["tshark", "wireshark-cli", "wireshark-cli", "wireshark"] },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
     Program { name: "zstd", packages: ["zstd", "zstd", "zstd", "zstd"] },
+    // Opens the pages of reports.
+    Program { name: "chromium", packages: ["chromium", "chromium", "chromium", "chromium"] },
 ];
+
+/// Further names of a program, by which other packages bring it.
+fn other_names(name: &str) -> &'static [&'static str] {
+    match name {
+        "chromium" => &["chromium-browser", "google-chrome", "google-chrome-stable"],
+        _ => &[],
+    }
+}
 
 impl Program {
     fn package(&self, distribution: Distribution) -> &'static str {
@@ -56,7 +66,8 @@ impl Program {
 
     fn is_there(&self) -> bool {
         // The guest has no libraries, so a busybox that needs some is none for it.
-        find(self.name).is_some_and(|path| self.name != "busybox" || is_static(&path))
+        let found = find(self.name).is_some_and(|path| self.name != "busybox" || is_static(&path));
+        found || other_names(self.name).iter().any(|name| find(name).is_some())
     }
 }
 

@@ -61,14 +61,14 @@ fn piece(part: &Part, stretch: Stretch) -> Markup {
     let fits = |characters: usize| stretch.length > 2.0 * characters as f64 + 3.0;
     html! {
         svg x=(x) width=(width) height="56" {
-            rect.piece class={ "f-" (class) } width="100%" height="100%" {
+            rect.piece.{ "f-" (class) } width="100%" height="100%" {
                 title { (name(&part.layer)) ": " (mean(Some(part.mean_ns))) ", " (percent(part.share)) }
             }
             @if fits(part.layer.chars().count()) {
-                text.on class={ "h-" (class) } x="50%" y="24" text-anchor="middle" { (name(&part.layer)) }
-                text.on class={ "h-" (class) } x="50%" y="42" text-anchor="middle" { (percent(part.share)) }
+                text.on.{ "h-" (class) } x="50%" y="24" text-anchor="middle" { (name(&part.layer)) }
+                text.on.{ "h-" (class) } x="50%" y="42" text-anchor="middle" { (percent(part.share)) }
             } @else if fits(6) {
-                text.on class={ "h-" (class) } x="50%" y="33" text-anchor="middle" { (percent(part.share)) }
+                text.on.{ "h-" (class) } x="50%" y="33" text-anchor="middle" { (percent(part.share)) }
             }
         }
     }

@@ -61,7 +61,7 @@ pub(super) fn patterns() -> Markup {
 pub(crate) fn swatch(layer: &str) -> Markup {
     let class = layer_class(layer);
     html! {
-        svg.swatch width="16" height="16" aria-hidden="true" focusable="false" {
+        svg.swatch width="16" height="16" viewBox="0 0 16 16" aria-hidden="true" focusable="false" {
             rect class={ "f-" (class) } x="0.5" y="0.5" width="15" height="15" rx="3" {}
         }
     }

@@ -64,7 +64,7 @@ fn starred(what: &str, derived: bool) -> String {
 }
 
 /// A count per frame, which may be a small fraction.
-fn number(value: Option<f64>) -> String {
+pub(crate) fn number(value: Option<f64>) -> String {
     match value {
         None => ABSENT.to_owned(),
         Some(value) if value > 0.0 && value < 0.01 => "<0.01".to_owned(),
@@ -73,7 +73,7 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-fn footnote(bill: &VmBill) -> String {
+pub(crate) fn footnote(bill: &VmBill) -> String {
     let sum = if bill.vcpu_time.is_empty() { "" } else { "; the others add up to 100 % of the vCPUs' time" };
     let frames = match (bill.per_frames, bill.frames) {
         (Some(_), _) => "Frames are those sent and received; a super-frame counts as one.",

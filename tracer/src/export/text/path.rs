@@ -56,7 +56,7 @@ pub(super) fn write(
 }
 
 /// The way most frames took: from the hop at which most began, always to the hop that most went on to.
-fn steps(segments: &[SegmentRow], way: Way) -> Vec<&SegmentRow> {
+pub(crate) fn steps(segments: &[SegmentRow], way: Way) -> Vec<&SegmentRow> {
     let on_way = |row: &&SegmentRow| row.count > 0 && row.way == way.name();
     let rows: Vec<&SegmentRow> = segments.iter().filter(on_way).collect();
     let leaving = |hop: &str| rows.iter().filter(|row| row.from == hop).map(|row| row.count).sum::<u64>();
