@@ -1,5 +1,7 @@
 //! The commands: each from its options to its output and exit code.
 
+mod diff;
+
 use std::{
     fs::{self, File},
     io::Write,
@@ -10,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
+pub use self::diff::diff;
 use crate::{
     analysis::analyse_within,
     cli::{DoctorArgs, Format, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},

@@ -1,5 +1,6 @@
 //! From plain data to what a person or a program reads: one file a format, each a function of the data alone.
 
+pub mod diff;
 pub mod doctor;
 pub mod json;
 pub mod live;
