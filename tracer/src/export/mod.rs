@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod doctor;
+pub(crate) mod html;
 pub mod json;
 pub mod live;
 pub(crate) mod numbers;
