@@ -162,7 +162,7 @@ pub(super) fn limit(row: &LimitRow) -> String {
     format!("{verdict}: {}{group}: {reason}", name(&row.limit))
 }
 
-/// What the shares in the doubts of a table's rows are marked by.
+/// Why to doubt what was found, each reason with the rows that it touches.
 pub(super) fn doubts<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<(String, Vec<String>)> {
     let mut found: Vec<(String, Vec<String>)> = Vec::new();
     for row in rows.filter(|row| row.verdict == Verdict::Found) {
@@ -175,15 +175,4 @@ pub(super) fn doubts<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<(String, Ve
         }
     }
     found
-}
-
-/// A share of the base, or a dash.
-pub(super) fn change(figures: &Figures) -> String {
-    match (figures.difference_ns, figures.base_ns) {
-        (Some(difference), Some(base)) if base > 0.0 => {
-            let share = difference / base;
-            format!("{}{}", if share > 0.0 { "+" } else { "" }, percent(share))
-        }
-        _ => ABSENT.to_owned(),
-    }
 }
