@@ -4,7 +4,7 @@ use crate::{
     compare::{
         Comparison, Figures, GroupDiff, LimitRow, Row, SideRow, Threshold, Units, Verdict, rank::CONFIDENCE,
     },
-    export::numbers::{ABSENT, counted, mean, name, percent, time},
+    export::numbers::{ABSENT, counted, mean, name, time},
 };
 
 /// A difference with its sign.
