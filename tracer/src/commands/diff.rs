@@ -76,8 +76,7 @@ fn read(paths: &[PathBuf], limits: Limits) -> Result<Vec<Run>, Failure> {
     let each = |path: &PathBuf| {
         let mut reader = RecordReader::open(path).map_err(|error| Failure::Usage(error.into()))?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let run = Run::read(&name, &mut reader, limits);
-        run.with_context(|| format!("failed to read {}", path.display())).map_err(Failure::Run)
+        Run::read(&name, &mut reader, limits).map_err(|error| Failure::Run(error.into()))
     };
     paths.iter().map(each).collect()
 }

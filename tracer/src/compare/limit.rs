@@ -268,7 +268,14 @@ impl Limit {
         for group in comparison.groups.iter().filter(|group| self.is_for(&group.kind, &group.initiator)) {
             rows.extend(self.hold_group(group));
         }
-        for group in comparison.one_sided.iter().filter(|group| self.is_for(&group.kind, &group.initiator)) {
+        // Stray exchanges of one side matter to no bound but one of their own, or where there are no others.
+        let alone = self.group.is_some() || rows.is_empty();
+        for group in comparison
+            .one_sided
+            .iter()
+            .filter(|_| alone)
+            .filter(|group| self.is_for(&group.kind, &group.initiator))
+        {
             let title = format!("{}, asked by {}", group.kind, group.initiator);
             rows.push(self.unchecked(Some(title), format!("only {} has such exchanges", group.side)));
         }
