@@ -3,12 +3,14 @@
 //! Not in here: what the words mean. Options are kept as typed and validated in `config`, so that a wrong one
 //! is answered in the same words and on one line, wherever it is found.
 
+mod diff;
 mod help;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::diff::{DiffArgs, DiffFormat};
 use crate::{experiment::ExperimentCommand, lab::LabCommand, plan::XdpMode};
 
 /// Where does a VM's frame spend its time?
@@ -38,6 +40,9 @@ pub enum Command {
     /// Report from a recording
     #[command(long_about = help::REPORT, after_help = help::REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// Compare two conditions: by how much each layer and segment has shifted, and whether that is chance
+    #[command(long_about = diff::ABOUT, after_help = diff::EXAMPLES)]
+    Diff(DiffArgs),
     /// List the profiles, sets of further hops for --profile, or show one
     #[command(long_about = help::PROFILES, after_help = help::PROFILES_EXAMPLES)]
     Profiles(ProfilesArgs),

@@ -1,5 +1,7 @@
 //! The commands: each from its options to its output and exit code.
 
+mod diff;
+
 use std::{
     fs::{self, File},
     io::{self, IsTerminal as _, Write},
@@ -11,6 +13,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum as _;
 
+pub use self::diff::diff;
 use crate::{
     cli::{DoctorArgs, Format, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},
     config::{self, RecordConfig},

@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod bill;
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod config;
 pub mod correlate;
 pub mod decode;

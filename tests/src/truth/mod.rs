@@ -14,6 +14,7 @@
 
 mod asker;
 pub mod block;
+pub mod condition;
 mod growth;
 pub mod judge;
 mod responder;

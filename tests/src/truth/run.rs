@@ -85,14 +85,14 @@ fn emulated() -> bool {
 }
 
 /// `vmhop record`, until it is told to stop.
-struct Recorder {
+pub(super) struct Recorder {
     child: Child,
     said: BufReader<ChildStderr>,
     path: PathBuf,
 }
 
 impl Recorder {
-    fn start(scene: &Scene, path: PathBuf) -> Recorder {
+    pub(super) fn start(scene: &Scene, path: PathBuf) -> Recorder {
         let mut command = Command::new(binary());
         command.args(["record", "--vm", &scene.vm, "-o"]).arg(&path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -105,7 +105,7 @@ impl Recorder {
         Recorder { child, said, path }
     }
 
-    fn finish(mut self) -> PathBuf {
+    pub(super) fn finish(mut self) -> PathBuf {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).unwrap();
         let mut text = String::new();
         self.said.read_to_string(&mut text).unwrap();

@@ -1,9 +1,10 @@
 //! From plain data to what a person or a program reads: one file a format, each a function of the data alone.
 
 mod csv;
+pub mod diff;
 pub mod doctor;
-pub mod html;
 mod exporter;
+pub mod html;
 pub mod json;
 pub mod live;
 mod names;

@@ -11,7 +11,7 @@ pub(super) mod bill;
 pub mod experiment;
 pub(super) mod path;
 mod sections;
-mod table;
+pub(super) mod table;
 
 /// Writes the report for a terminal of so many columns; 100 is a good choice where there is none.
 ///
@@ -37,7 +37,13 @@ pub fn write(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<(
 }
 
 /// Writes words with a hanging indent, broken at the width.
-fn paragraph(first: &str, indent: usize, text: &str, width: usize, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn paragraph(
+    first: &str,
+    indent: usize,
+    text: &str,
+    width: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut line = first.to_owned();
     let mut empty = true;
     for word in text.split_whitespace() {

@@ -77,6 +77,7 @@ const CHECKS: &[Check] = &[
     (Series::Once, "real traffic, igb", "vm_test real behind_a_nic_with_queues"),
     (Series::Once, "known delays, network", "vm_test truth nic_wire_and_bridge"),
     (Series::Once, "known delays, VMM", "vm_test truth vmm_and_guest"),
+    (Series::Once, "a slower NIC compared", "vm_test diff netem_on_the_nic"),
     (Series::Once, "trace-cmd, vhost", "vm_test kvm_check behind_vhost_and_a_bridge"),
     (Series::Once, "trace-cmd, VMM", "vm_test kvm_check where_the_vmm_moves_the_frames"),
     (Series::Once, "trace-cmd, NAT", "vm_test kvm_check behind_nat"),

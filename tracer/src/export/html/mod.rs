@@ -7,9 +7,9 @@
 //! `page` (skeleton, sections, warnings), `style` (style sheet, the layers' colours and patterns), `table` and `stacked`
 //! know nothing of reports, so that other pages can be made of them.
 
-pub mod experiment;
 mod axis;
 mod curves;
+pub mod experiment;
 pub(crate) mod group;
 mod head;
 mod heat;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 
 /// Writes a table, indented; its first `words` columns are aligned left.
-pub(super) fn write(
+pub(in crate::export) fn write(
     header: &[&str],
     words: usize,
     rows: impl IntoIterator<Item = Vec<String>>,
