@@ -86,7 +86,7 @@ impl Doubts {
 
     /// The warnings of the whole comparison.
     pub(super) fn warnings(&self) -> Vec<WarningRow> {
-        let hops = self.hops.iter().flat_map(|(_, found)| found);
+        let hops = self.hops.values().flatten();
         let grave = |text: &String| WarningRow { grave: true, text: text.clone() };
         self.all.iter().chain(hops).chain(&self.apart).map(grave).collect()
     }
@@ -217,9 +217,12 @@ fn of_hop(hop: &str, sides: &[(&str, HopSums); 2]) -> Vec<String> {
     found
 }
 
+/// What is looked at, and how it is told of a recording.
+type Fact = (&'static str, fn(&Report) -> String);
+
 /// What was not alike when the sides were recorded.
 fn apart(base: Named<'_>, other: Named<'_>) -> Vec<String> {
-    let facts: [(&str, fn(&Report) -> String); 6] = [
+    let facts: [Fact; 6] = [
         ("hosts", |report| report.host.name.clone()),
         ("kernels", |report| report.host.kernel.clone()),
         ("architectures", |report| report.host.arch.clone()),
@@ -230,7 +233,7 @@ fn apart(base: Named<'_>, other: Named<'_>) -> Vec<String> {
             filter => format!("\"{filter}\""),
         }),
     ];
-    let differs = |(what, fact): (&str, fn(&Report) -> String)| {
+    let differs = |(what, fact): Fact| {
         let of_side =
             |side: Named<'_>| -> BTreeSet<String> { side.runs.iter().map(|run| fact(&run.report)).collect() };
         let (of_base, of_other) = (of_side(base), of_side(other));
