@@ -1,16 +1,17 @@
 //! The commands: each from its options to its output and exit code.
 
 mod diff;
+mod output;
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, IsTerminal as _, Write},
     os::unix::fs::MetadataExt as _,
     path::Path,
     process::ExitCode,
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::ValueEnum as _;
 
 pub use self::diff::diff;
@@ -94,20 +95,8 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitCode, Failur
     };
     keep(file, path).map_err(Failure::Usage)?;
     let mut reader = open(file)?;
-    let shown = path.display();
-    let mut target =
-        File::create(path).with_context(|| format!("failed to create {shown}")).map_err(Failure::Usage)?;
-    let written = export::write_recording(&mut reader, limits, *format, &mut target);
-    written.map(|_| ExitCode::SUCCESS).map_err(|error| {
-        if target.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            // Half of a report could be taken for a whole one. That it stays is the lesser error.
-            let _ = fs::remove_file(path);
-        }
-        Failure::Run(match error {
-            ExportError::Read(error) => error.into(),
-            ExportError::Write(error) => anyhow!(error).context(format!("failed to write {shown}")),
-        })
-    })
+    output::to_file(path, |target| write(&mut reader, limits, *format, target).map(drop))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `vmhop profiles`.

@@ -7,10 +7,10 @@ use clap::{Args, ValueEnum};
 /// `vmhop diff`.
 #[derive(Clone, Debug, Args)]
 pub struct DiffArgs {
-    /// What to compare with: a recording, or a folder with the recordings of one condition
+    /// What to compare with: a recording, a folder with the recordings of one condition, or an experiment's folder
     #[arg(value_name = "BASE")]
     pub base: PathBuf,
-    /// What to compare: a recording, or a folder with the recordings of the other condition
+    /// What to compare: a recording, a folder with the recordings of the other condition, or an experiment's folder
     #[arg(value_name = "OTHER")]
     pub other: PathBuf,
     /// What to write
@@ -51,7 +51,8 @@ pub enum DiffFormat {
 pub(super) const ABOUT: &str = "\
 Compare two conditions: by how much each layer and segment has shifted, and whether that is chance
 
-BASE and OTHER are each one recording, or a folder of which every *.vmhop is one run of the same condition. For each \
+BASE and OTHER are each one recording, or a folder of which every *.vmhop is one run of the same condition; two folders \
+of `vmhop experiment run` are compared cell by cell. For each \
 layer: both means, which add up, and their difference; the Hodges-Lehmann shift with its 95 % interval; p after Mann and \
 Whitney, adjusted for the number of layers. A shift is called found if it is more than chance and its whole interval \
 lies beyond --ignore-below. Segments are tested inside the layers that were found.
@@ -71,6 +72,7 @@ Examples:
                                       in CI: fails where these have risen by more
   vmhop diff before/ after/ --format json | jq '.groups[].layers[] | select(.verdict == \"found\")'
   vmhop diff before/ after/ --format html -o diff.html
+  vmhop diff results-1/ results-2/    two experiments, each network, path and workload for itself
 
 Exit status:
   0  done, and nothing is above what --fail-above allows

@@ -8,6 +8,7 @@
 //!
 //! Not in here: reading files, and how it all looks.
 
+pub mod cells;
 mod doubts;
 mod judge;
 pub mod limit;

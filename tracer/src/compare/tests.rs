@@ -232,7 +232,8 @@ fn losses_cast_doubt_on_the_rows_that_they_touch() {
 #[test]
 fn what_was_not_alike_on_both_sides_is_warned_of() {
     let base = runs(0, 6, [0.0; 4]);
-    let changes: [(fn(&mut Run), &str); 8] = [
+    type Change = (fn(&mut Run), &'static str);
+    let changes: [Change; 8] = [
         (
             |run| run.report.host.kernel = "6.12.1".to_owned(),
             "the kernels differ: 6.18.0 in BASE, 6.12.1 in OTHER",

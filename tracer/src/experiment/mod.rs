@@ -11,6 +11,7 @@
 mod builtin;
 mod cli;
 mod commands;
+mod comparable;
 mod environment;
 mod estimate;
 mod figures;
@@ -32,6 +33,7 @@ mod workload;
 pub use self::{
     cli::ExperimentCommand,
     commands::run,
+    comparable::{CellRuns, cells, is_experiment},
     estimate::Estimate,
     figures::{CpuTime, LayerTimes, LevelFigures, RunFigures, SegmentTimes, Times},
     progress::{Step, Summary},

@@ -192,7 +192,7 @@ impl Store {
     /// Whether there is room for another run.
     pub(super) fn has_room(&self) -> bool {
         // Where that cannot be told, writing will.
-        let room = |it: nix::sys::statvfs::Statvfs| it.blocks_available() as u64 * it.fragment_size() as u64;
+        let room = |it: nix::sys::statvfs::Statvfs| it.blocks_available() * it.fragment_size();
         statvfs(&self.folder).map_or(true, |it| room(it) >= LEAST_ROOM)
     }
 }

@@ -94,10 +94,24 @@ fn limits(rows: &[LimitRow]) -> Markup {
     page::section("bounds", "Bounds", &html! { ul { @for row in rows { li { (words::limit(row)) } } } })
 }
 
+/// A comparison as a part of another page.
+pub(super) fn cell(comparison: &Comparison) -> Markup {
+    html! {
+        @for side in [&comparison.base, &comparison.other] { p.quiet { (name(&side.name)) ": " (words::side(side)) } }
+        (page::warnings(&comparison.warnings))
+        @if !comparison.limits.is_empty() { ul { @for row in &comparison.limits { li { (words::limit(row)) } } } }
+        @for group in &comparison.groups { (body(comparison, group)) }
+    }
+}
+
 fn section(comparison: &Comparison, group: &GroupDiff) -> Markup {
+    page::section(&page::slug(&group.title()), &group.title(), &body(comparison, group))
+}
+
+fn body(comparison: &Comparison, group: &GroupDiff) -> Markup {
     let [base, other] = group.exchanges.map(count);
     let units = group.units.map(|units| counted(units as u64, comparison.units.name()));
-    let body = html! {
+    html! {
         p { strong { (words::findings(group)) } }
         p.quiet { (base) " and " (other) " exchanges, " (units[0]) " and " (units[1]) }
         (bars(comparison, group))
@@ -113,8 +127,7 @@ fn section(comparison: &Comparison, group: &GroupDiff) -> Markup {
         (segments(group).markup())
         @if !group.one_sided.is_empty() { (one_sided(group).markup()) }
         (doubts(group))
-    };
-    page::section(&page::slug(&group.title()), &group.title(), &body)
+    }
 }
 
 /// Both means by layer, to one scale.
