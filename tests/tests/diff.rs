@@ -1,7 +1,6 @@
 //! `vmhop diff` on recordings whose difference is known: a golden one, repeated with times that vary a little, and with
 //! a NIC that is slower by a millisecond; a lab's; and a real NIC that netem delays.
 #![expect(clippy::unwrap_used, reason = "tests")]
-#![expect(clippy::print_stderr, reason = "figures are printed")]
 
 use std::{
     fs::{self, File},
