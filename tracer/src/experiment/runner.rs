@@ -321,7 +321,7 @@ impl<'a> Runner<'a> {
         if self.store.begun.capture {
             meanwhile.push(self.capture(setting, run, &config)?);
         }
-        let outcome = session::record(&config, &mut |_| {})?;
+        let outcome = quietly(|| session::record(&config, &mut |_| {}))?;
         if self.store.begun.capture {
             self.rest(SETTLE / 2)?;
         }
@@ -390,6 +390,18 @@ impl<'a> Runner<'a> {
         let runs = blocks.flat_map(|block| &block.runs).skip_while(|run| *run != from);
         runs.filter(|run| !self.store.is_done(run)).map(|run| self.about(run)).sum()
     }
+}
+
+/// Does something without warnings on the terminal: a recording keeps its own, and there are many recordings.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    let level = log::max_level();
+    // Who asked for more, by -v, gets it.
+    if level == log::LevelFilter::Warn {
+        log::set_max_level(log::LevelFilter::Error);
+    }
+    let done = work();
+    log::set_max_level(level);
+    done
 }
 
 /// The device at which a path's levels are counted: the NIC where the peer is at one end, else the first guest's tap.
