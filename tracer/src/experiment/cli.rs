@@ -88,9 +88,9 @@ pub enum ExperimentFormat {
 const RUN_EXAMPLES: &str = "\
 Examples:
   sudo vmhop experiment run hosted-vm --lab
-                                      the study: guests, host and peer; makes all it needs, takes about 25 minutes
+                                      the study: guests, host and peer; makes all it needs, takes some 20 minutes
   sudo vmhop experiment run smoke --lab
-                                      a minute, to see that all works here
+                                      eight short runs, to see that all works here
   vmhop experiment show hosted-vm > mine.toml
   sudo vmhop experiment run mine.toml -o results
                                       with stations of your own
