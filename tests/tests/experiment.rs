@@ -259,6 +259,33 @@ fn a_workload_that_fails_is_kept_and_the_others_go_on() {
 }
 
 #[test]
+fn a_guest_that_dies_costs_its_run_and_no_other() {
+    if !root_or_skip("an experiment in a lab") {
+        return;
+    }
+    let spec = SPEC.replace("warmup = 1\n", "").replace("count = 5", "count = 40");
+    let spec = spec.replace("[[workload]]\nname = \"http\"\nkind = \"http\"\nbytes = 3_000_000\n", "");
+    let bench = Bench::new(&spec);
+    let mut child = bench.begin(&[]).spawn().unwrap();
+    wait_for_runs(&bench, &mut child, 1);
+    let vm = format!("guest=vmhop-{},", bench.lab);
+    run(&format!("pkill -KILL -f {vm}"));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report = bench.report();
+    let count = |key: &str| -> usize {
+        report["cells"].as_array().unwrap().iter().map(|cell| cell[key].as_array().unwrap().len()).sum()
+    };
+    assert_eq!((count("failed"), count("runs")), (1, 3), "{}", stderr(&output));
+    assert!(bench.command(&["run", "--resume", "out"]).output().unwrap().status.success());
+    // A recording that is gone, or damaged, costs its own figures.
+    fs::remove_file(bench.path("out/runs/bridge_guest_peer_ping_001.vmhop")).unwrap();
+    fs::write(bench.path("out/runs/bridge_guest_peer_ping_002.vmhop"), "nothing").unwrap();
+    let failed = &cell(&bench.report(), ("guest", "peer"), "ping")["failed"];
+    assert_eq!(failed.as_array().unwrap().len(), 2, "{failed}");
+}
+
+#[test]
 fn a_disk_that_fills_keeps_what_was_measured() {
     if !root_or_skip("a disk that fills") {
         return;

@@ -22,7 +22,7 @@ use super::{
     progress::{Step, Summary},
     schedule::{Block, Run},
     setting::Setting,
-    spec::Workload,
+    spec::{Workload, WorkloadKind},
     station::{Role, Station, words},
     store::{Record, Store, now},
     workload::{Commands, commands},
@@ -30,6 +30,7 @@ use super::{
 use crate::{
     cli::{Cli, Command as Vmhop},
     config::{CommandOutput, RecordConfig},
+    lab,
     session::{self, End},
     topology::Vm,
 };
@@ -159,7 +160,10 @@ impl<'a> Runner<'a> {
         }
         let made = Setting::make(&self.store.spec, block.network, &self.store.begun.lab);
         self.checked_interrupt()?;
-        made.map_err(Trouble::Over)
+        made.map_err(|error| match lab::was_interrupted(&error) {
+            true => Trouble::Interrupted,
+            false => self.kept(error, "see to the lab"),
+        })
     }
 
     fn checked_interrupt(&self) -> Result<(), Trouble> {
@@ -217,9 +221,14 @@ impl<'a> Runner<'a> {
     }
 
     fn unwritten(&self, error: anyhow::Error) -> Trouble {
+        self.kept(error, "make room")
+    }
+
+    /// Nothing can go on, until the user has done something.
+    fn kept(&self, error: anyhow::Error, remedy: &str) -> Trouble {
         let folder = self.store.folder.display();
         Trouble::Over(error.context(format!(
-            "what was measured before is kept: make room, then go on with `vmhop experiment run --resume {folder}`"
+            "what was measured before is kept: {remedy}, then go on with `vmhop experiment run --resume {folder}`"
         )))
     }
 
@@ -255,6 +264,11 @@ impl<'a> Runner<'a> {
 
     /// Runs what goes before a workload, and starts what goes on meanwhile.
     fn around(&self, setting: &Setting, run: &Run, workload: &Workload) -> Result<Vec<Process>, Trouble> {
+        if matches!(workload.kind, WorkloadKind::Iperf3 { .. }) && !setting.has_iperf3() {
+            let why = "iperf3 is not installed on this machine, which brings it to the lab: install it, or take the \
+                       workload out";
+            return Err(Trouble::Failed(why.to_owned()));
+        }
         let ends = setting.ends(run)?;
         let Commands { prepare, server, client: _ } = commands(&workload.kind, &ends);
         if let Some((station, words)) = prepare {

@@ -117,6 +117,11 @@ impl Setting {
         selectors.any(|is_it| is_it)
     }
 
+    /// Whether its stations have iperf3, as far as that can be told: those of a lab have what this machine has.
+    pub(super) fn has_iperf3(&self) -> bool {
+        self.lab.is_none() || lab::tools::find("iperf3").is_some()
+    }
+
     /// Whether its lab is whole; what exists is not asked.
     pub(super) fn is_whole(&self) -> bool {
         let Some((lab, _)) = &self.lab else { return true };
@@ -163,6 +168,7 @@ fn up_words(spec: &Spec, lab: &LabSpec, network: Network, name: &str) -> Vec<Str
     words.extend(["--memory", &memory_mib.to_string()].map(str::to_owned));
     words.extend(vhost.then(|| "--vhost".to_owned()));
     let iperf3 = spec.workloads.iter().any(|workload| matches!(workload.kind, WorkloadKind::Iperf3 { .. }));
+    let iperf3 = iperf3 && lab::tools::find("iperf3").is_some();
     words.extend(iperf3.then_some(["--with", "iperf3"].map(str::to_owned)).into_iter().flatten());
     words
 }

@@ -163,8 +163,9 @@ impl Store {
 
     /// Whether a run need not be done again.
     pub(super) fn is_done(&self, run: &Run) -> bool {
-        // What cannot be read is done again.
-        self.record(run).is_ok_and(|record| record.is_some_and(|record| record.failed.is_none()))
+        // What cannot be read is done again, and so is what has no recording any more.
+        self.file(run, "vmhop").is_file()
+            && self.record(run).is_ok_and(|record| record.is_some_and(|record| record.failed.is_none()))
     }
 
     /// Keeps what came of a run.

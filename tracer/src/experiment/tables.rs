@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{
     estimate::Estimate,
@@ -32,7 +32,7 @@ pub(super) fn of(store: &Store) -> Result<ExperimentReport> {
             let cell = &mut cells[at];
             cell.planned += 1;
             let Some(record) = store.record(run)? else { continue };
-            enter(cell, store, &record).with_context(|| format!("failed to read run {}", run.id()))?;
+            enter(cell, store, &record);
         }
         kinds.insert(
             block.network.map_or("here", |network| network.name()).to_owned(),
@@ -88,17 +88,23 @@ fn empty_cell(store: &Store, run: &Run) -> Cell {
     }
 }
 
-fn enter(cell: &mut Cell, store: &Store, record: &Record) -> Result<()> {
+fn enter(cell: &mut Cell, store: &Store, record: &Record) {
     let run = &record.run;
-    if let Some(why) = &record.failed {
+    let mut failed = |why: String| {
         let log = format!("runs/{}.log", run.id());
-        cell.failed.push(FailedRun { repetition: run.repetition, why: why.clone(), log });
-        return Ok(());
+        cell.failed.push(FailedRun { repetition: run.repetition, why, log });
+    };
+    if let Some(why) = &record.failed {
+        return failed(why.clone());
     }
+    let figures = match figures::of(store, record) {
+        Ok(figures) => figures,
+        // The others' figures are as good as before.
+        Err(error) => return failed(format!("its recording cannot be read: {error:#}")),
+    };
     let (kind, initiator) = figures::group_names(&store.spec, record);
     cell.exchanges = format!("{}, asked by {initiator}", kind.unwrap_or("most frequent kind"));
-    cell.runs.push(figures::of(store, record)?);
-    Ok(())
+    cell.runs.push(figures);
 }
 
 /// In the order of the networks, paths and workloads of the experiment, whatever order the runs were in.

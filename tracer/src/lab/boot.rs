@@ -34,6 +34,11 @@ const EMULATED_MACHINE: u32 = 5;
 #[error("interrupted by {0}")]
 struct Interrupted(&'static str);
 
+/// Whether Ctrl-C is why a lab was not made.
+pub(crate) fn was_interrupted(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Interrupted>().is_some()
+}
+
 /// The accelerators to try, in order.
 pub(crate) fn candidates(choice: AccelChoice) -> Vec<Accel> {
     match choice {

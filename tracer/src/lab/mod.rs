@@ -44,7 +44,6 @@ use clap::Subcommand;
 use nix::unistd::geteuid;
 
 use self::layout::Lab;
-pub(crate) use self::layout::MAX_GUESTS;
 pub use self::{
     accel::AccelChoice,
     ask::AskArgs,
@@ -55,6 +54,7 @@ pub use self::{
     status::StatusArgs,
     up::UpArgs,
 };
+pub(crate) use self::{boot::was_interrupted, layout::MAX_GUESTS};
 
 const DEFAULT_NAME: &str = "lab";
 
