@@ -281,7 +281,8 @@ fn a_guest_that_dies_costs_its_run_and_no_other() {
     // A recording that is gone, or damaged, costs its own figures.
     fs::remove_file(bench.path("out/runs/bridge_guest_peer_ping_001.vmhop")).unwrap();
     fs::write(bench.path("out/runs/bridge_guest_peer_ping_002.vmhop"), "nothing").unwrap();
-    let failed = &cell(&bench.report(), ("guest", "peer"), "ping")["failed"];
+    let report = bench.report();
+    let failed = &cell(&report, ("guest", "peer"), "ping")["failed"];
     assert_eq!(failed.as_array().unwrap().len(), 2, "{failed}");
 }
 
