@@ -55,7 +55,10 @@ pub(super) fn findings(group: &GroupDiff) -> String {
     }
     let mut said = match found.len() {
         0 => {
-            format!("nothing found at {}: no layer has shifted by more than {margin}", percent_of(CONFIDENCE))
+            format!(
+                "nothing found at {}: of no layer a shift beyond {margin} was shown",
+                percent_of(CONFIDENCE)
+            )
         }
         _ => format!("found: {}", found.join(", ")),
     };

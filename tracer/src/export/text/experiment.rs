@@ -37,7 +37,8 @@ pub fn write(report: &ExperimentReport, out: &mut dyn Write) -> io::Result<()> {
 
 fn title(report: &ExperimentReport, out: &mut dyn Write) -> io::Result<()> {
     let ExperimentReport { name: called, description, started, vmhop, seed, warnings, cells, .. } = report;
-    writeln!(out, "{}: {}", name(called), name(description))?;
+    let about = if description.is_empty() { String::new() } else { format!(": {}", name(description)) };
+    writeln!(out, "{}{about}", name(called))?;
     let planned: u32 = cells.iter().map(|cell| cell.planned).sum();
     let done: usize = cells.iter().map(|cell| cell.runs.len()).sum();
     writeln!(
