@@ -9,7 +9,8 @@
 //! warmer. A shift is found only if its whole interval lies beyond a margin, a share of the mean exchange: of the
 //! side where it is longer, so that it does not matter which side is called BASE. Runs carry their own spread from run to
 //! run. Blocks of one recording know nothing of it, so their margin is three times as wide: with it, none of 132 pairs
-//! of single recordings of one condition on a noisy host of two CPUs differed; with two times, 4 did (docs/diff.md).
+//! of single recordings of one condition on a noisy host of two CPUs differed; with two times, 4 did (docs/diff.md). A
+//! row that is a small part of the exchange has a quarter of its own mean instead, but no less than runs have.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ use super::{
 pub const OF_RUNS: f64 = 0.05;
 /// The same where blocks of single recordings are compared.
 pub const OF_BLOCKS: f64 = 0.15;
+/// The same of a row's own mean, where blocks are compared: what lasts as long as a recording slows a layer by a share of
+/// it, so that a layer that is a small part of the exchange needs no margin as wide as the whole one's.
+pub const OF_ROW: f64 = 0.25;
 /// Adjusted p below which a shift is more than chance.
 pub const LEVEL: f64 = 0.05;
 
@@ -63,6 +67,8 @@ pub(super) struct Bench {
     pub confidence: f64,
     /// Half the region of what is a trifle, ns.
     pub margin_ns: f64,
+    /// Whether that is the default of blocks, which is narrower for small rows.
+    pub by_row: bool,
 }
 
 impl Bench {
@@ -76,16 +82,26 @@ impl Bench {
         self.smallest_p() * (rows as f64) < LEVEL && self.confidence >= CONFIDENCE
     }
 
+    /// Half the region of what is a trifle in a row, ns.
+    fn margin_of(&self, row: &Row) -> f64 {
+        if !self.by_row {
+            return self.margin_ns;
+        }
+        let own = row.mean.base_ns.unwrap_or_default().max(row.mean.other_ns.unwrap_or_default());
+        (self.margin_ns * OF_RUNS / OF_BLOCKS).max(own * OF_ROW).min(self.margin_ns)
+    }
+
     /// Tests rows together.
     pub(super) fn judge(&self, rows: &mut [&mut Row]) {
         let values: Vec<f64> = rows.iter().map(|row| row.p.unwrap_or(1.0)).collect();
         let can_find = self.can_find(rows.len());
         for (row, adjusted) in rows.iter_mut().zip(holm(&values)) {
             row.adjusted_p = row.p.map(|_| adjusted);
+            let margin_ns = self.margin_of(row);
             row.verdict = match (row.mean.low_ns, row.mean.high_ns) {
                 _ if !can_find => Verdict::TooFew,
                 _ if adjusted >= LEVEL => Verdict::NotFound,
-                (Some(low), Some(high)) if low > self.margin_ns || high < -self.margin_ns => Verdict::Found,
+                (Some(low), Some(high)) if low > margin_ns || high < -margin_ns => Verdict::Found,
                 _ => Verdict::Negligible,
             };
         }
@@ -98,6 +114,11 @@ pub(super) fn default_margin(units: Units) -> Threshold {
         Units::Runs => OF_RUNS,
         Units::Blocks => OF_BLOCKS,
     })
+}
+
+/// Whether a margin is the default of blocks.
+pub(super) fn is_by_row(units: Units, margin: Threshold) -> bool {
+    units == Units::Blocks && margin == default_margin(units)
 }
 
 /// How many units a side must have so that one of so many rows can be found.

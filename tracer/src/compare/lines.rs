@@ -6,7 +6,7 @@ use super::{
     Comparison, GroupDiff, OneSided, OneSidedSegment, Options, Row, RunRow, SCHEMA, SegmentDiff, SideRow,
     Units, Verdict,
     doubts::{self, Doubts, Named},
-    judge::{Bench, default_margin, needed},
+    judge::{Bench, default_margin, is_by_row, needed},
     samples::{Run, SHORTEST, SegmentKey},
     side::{self, Percentile, SideGroup, Subject},
 };
@@ -179,7 +179,7 @@ impl Pair<'_> {
         let longer_ns = total.mean.base_ns.unwrap_or_default().max(total.mean.other_ns.unwrap_or_default());
         let margin_ns = margin.of(longer_ns);
         let units = [&self.base, &self.other].map(|side| side.samples(Subject::Total, self.units).len());
-        let bench = Bench { units, confidence, margin_ns };
+        let bench = Bench { units, confidence, margin_ns, by_row: is_by_row(self.units, margin) };
         let (mut segments, one_sided) = self.segments(doubts);
         let mut layers = self.layers();
         for layer in &mut layers {

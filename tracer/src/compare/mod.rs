@@ -10,7 +10,7 @@
 
 pub mod cells;
 mod doubts;
-mod judge;
+pub(crate) mod judge;
 pub mod limit;
 mod lines;
 pub mod rank;

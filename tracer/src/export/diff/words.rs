@@ -2,7 +2,9 @@
 
 use crate::{
     compare::{
-        Comparison, Figures, GroupDiff, LimitRow, Row, SideRow, Threshold, Units, Verdict, rank::CONFIDENCE,
+        Comparison, Figures, GroupDiff, LimitRow, Row, SideRow, Threshold, Units, Verdict,
+        judge::{OF_BLOCKS, OF_ROW},
+        rank::CONFIDENCE,
     },
     export::numbers::{ABSENT, counted, mean, name, time},
 };
@@ -116,6 +118,11 @@ pub(super) fn method(comparison: &Comparison) -> String {
         Units::Blocks => "means of blocks of exchanges",
     };
     let margin = match comparison.ignore_below {
+        Threshold::Share(share) if comparison.units == Units::Blocks && share == OF_BLOCKS => format!(
+            "{} of the longer mean exchange, or {} of a layer's own mean where that is less,",
+            percent_of(share),
+            percent_of(OF_ROW)
+        ),
         Threshold::Share(share) => format!("{} of the longer mean exchange", percent_of(share)),
         Threshold::Ns(ns) => time(ns),
     };
