@@ -119,22 +119,7 @@ impl Reader<'_> {
             ensure!(!paths.is_empty(), "there is no path: give at least one [[path]] with from and to");
             Ok(())
         })?;
-        let mut workloads: Vec<Workload> = Vec::new();
-        for workload in written.workload.get_ref() {
-            let read = self.workload(workload, &paths, lab.is_some())?;
-            self.check("name", &workload.name, |name| {
-                ensure!(workloads.iter().all(|other| other.name != name), "workload {name} is defined twice");
-                Ok(())
-            })?;
-            workloads.push(read);
-        }
-        self.check("workload", &written.workload, |_| {
-            ensure!(
-                !workloads.is_empty(),
-                "there is no workload: give at least one [[workload]] with name and kind"
-            );
-            Ok(())
-        })?;
+        let workloads = self.workloads(&written.workload, &paths, lab.is_some())?;
         Ok(Spec {
             name: self.check("name", &written.name, file_name)?,
             description: written.description,
@@ -159,6 +144,31 @@ impl Reader<'_> {
             paths,
             workloads,
         })
+    }
+
+    fn workloads(
+        &self,
+        written: &Spanned<Vec<WrittenWorkload>>,
+        paths: &[Path],
+        in_lab: bool,
+    ) -> Result<Vec<Workload>> {
+        let mut workloads: Vec<Workload> = Vec::new();
+        for workload in written.get_ref() {
+            let read = self.workload(workload, paths, in_lab)?;
+            self.check("name", &workload.name, |name| {
+                ensure!(workloads.iter().all(|other| other.name != name), "workload {name} is defined twice");
+                Ok(())
+            })?;
+            workloads.push(read);
+        }
+        self.check("workload", written, |_| {
+            ensure!(
+                !workloads.is_empty(),
+                "there is no workload: give at least one [[workload]] with name and kind"
+            );
+            Ok(())
+        })?;
+        Ok(workloads)
     }
 
     fn lab(&self, written: &WrittenLab) -> Result<LabSpec> {
