@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Child,
+    process::{Child, ExitStatus},
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,7 @@ use super::{
     layout::{Guest, Lab, RUN_DIR},
     qemu::{self, Machine},
     state::{Process, State},
+    tools::progress,
 };
 
 /// How long a guest may take to start under emulation on a slow machine.
@@ -100,6 +101,15 @@ fn machine_is_emulated() -> bool {
     fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("QEMU TCG CPU"))
 }
 
+/// How often guests are started that reset themselves on the way: in a VM that is emulated itself, a guest's processor
+/// now and then does so before its kernel's first word.
+const ATTEMPTS: usize = 3;
+
+/// A guest's processor gave up, or its kernel panicked: QEMU ends then without an error, by `-no-reboot`.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest reset itself before it was ready")]
+struct Reset;
+
 /// A guest on its way.
 struct Booting<'a> {
     guest: Guest<'a>,
@@ -108,8 +118,25 @@ struct Booting<'a> {
     ready: bool,
 }
 
-/// Starts the guests and waits until each says that it is ready; ends them all if one does not.
+/// Starts the guests and waits until each says that it is ready; ends them all if one does not. Guests that reset
+/// themselves are started again, which is said.
 pub(crate) fn start(
+    lab: &Lab,
+    kernel: &Kernel,
+    accel: (Accel, AccelChoice),
+    state: &mut State,
+    interrupts: &Interrupts,
+) -> anyhow::Result<()> {
+    for _ in 1..ATTEMPTS {
+        match attempt(lab, kernel, accel, state, interrupts) {
+            Err(error) if error.is::<Reset>() => progress(&format!("{error:#}: starting again")),
+            done => return done,
+        }
+    }
+    attempt(lab, kernel, accel, state, interrupts)
+}
+
+fn attempt(
     lab: &Lab,
     kernel: &Kernel,
     (accel, choice): (Accel, AccelChoice),
@@ -158,13 +185,21 @@ fn await_ready(guests: &mut [Booting<'_>], limits: Limits, interrupts: &Interrup
         for guest in guests.iter_mut().filter(|guest| !guest.ready) {
             let vm = || format!("VM {} does not start", guest.guest.vm());
             if let Some(status) = guest.qemu.try_wait().context("failed to look after QEMU")? {
-                return Err(anyhow!("QEMU ended ({status}) before the guest was ready").context(vm()));
+                return Err(ended(status).context(vm()));
             }
             overdue(guest.guest, started.elapsed(), limits).with_context(vm)?;
             guest.listen();
         }
     }
     Ok(())
+}
+
+/// Why QEMU ended before its guest was ready.
+fn ended(status: ExitStatus) -> anyhow::Error {
+    if status.success() {
+        return Reset.into();
+    }
+    anyhow!("QEMU ended ({status}) before the guest was ready")
 }
 
 /// Fails when a guest that is not ready has taken too long.
@@ -198,7 +233,18 @@ fn is_silent(guest: Guest<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
+
+    #[test]
+    fn only_a_guest_that_reset_itself_is_started_again() {
+        assert!(ended(ExitStatus::from_raw(0)).context("VM x does not start").is::<Reset>());
+        // Exit code 1, and the end by SIGKILL.
+        for status in [1 << 8, 9] {
+            assert!(!ended(ExitStatus::from_raw(status)).is::<Reset>());
+        }
+    }
 
     #[test]
     fn only_where_there_is_something_else_to_try_is_the_wait_short() {
