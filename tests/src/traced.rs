@@ -12,9 +12,9 @@ use std::{
 use tracer::{
     decode::{Event, Flow, Record},
     plan::{Plan, Wishes, XdpMode, btf::KernelBtf},
-    probe::Probe,
+    probe::{BufferMode, Buffers, Probe},
     session,
-    source::RingSource,
+    source::Source,
     topology::{self, Switch, SwitchKind, Tap, Thread, ThreadRole, Vm, Vmm},
 };
 use tracer_common::hop::{Hook, Hop};
@@ -58,7 +58,7 @@ pub struct Seen {
 pub struct TracedTap {
     path: Path,
     tap: File,
-    source: RingSource,
+    source: Source,
     _probe: Probe,
     _host: Netns,
     _peer: Netns,
@@ -164,15 +164,15 @@ fn vm(tap: &File) -> Vm {
     }
 }
 
-fn attach(vm: Vm, path: Path) -> (Probe, RingSource) {
+fn attach(vm: Vm, path: Path) -> (Probe, Source) {
     let btf = KernelBtf::load(None).unwrap();
     let xdp = if path == Path::Xdp { XdpMode::Native } else { XdpMode::Off };
     let wishes = Wishes { xdp, ..Wishes::default() };
     let mut plan = Plan::new(&btf.facts(&[]).with_vms(&[&vm]), &wishes).unwrap();
-    let mut setup = session::setup(&btf, &[vm], RING_BYTES).unwrap();
+    let mut setup = session::setup(&btf, &[vm], Buffers::new(BufferMode::Auto, RING_BYTES).unwrap()).unwrap();
     setup.settings.key = KEY;
     let mut probe = Probe::attach(&setup, &mut plan).unwrap();
-    let source = RingSource::new(probe.ring().unwrap());
+    let source = Source::new(probe.outlet().unwrap());
     (probe, source)
 }
 

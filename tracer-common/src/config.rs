@@ -96,6 +96,50 @@ pub const fn device_key(netns_inum: u32, ifindex: u32) -> u64 {
     ((netns_inum as u64) << 32) | ifindex as u64
 }
 
+/// Buckets of the device table.
+pub const DEVICE_BUCKETS: u32 = 4096;
+/// Devices that a bucket has room for.
+const BUCKET_DEVICES: usize = 4;
+
+/// A bucket of the device table: an array, since the kernel looks a slot of an array up in a few instructions, and a hash map's
+/// in a call. A value of 0 is a free place.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceBucket {
+    keys: [u64; BUCKET_DEVICES],
+    values: [u32; BUCKET_DEVICES],
+}
+
+impl DeviceBucket {
+    /// The bucket of a key. Namespaces have numbers from one range, and devices small ones.
+    #[inline(always)]
+    pub const fn of(key: u64) -> u32 {
+        ((key >> 32) as u32).wrapping_mul(0x9e5).wrapping_add(key as u32) % DEVICE_BUCKETS
+    }
+
+    /// The value of a key; 0 for none.
+    #[inline(always)]
+    pub fn value(&self, key: u64) -> u32 {
+        for place in 0..BUCKET_DEVICES {
+            if self.keys[place] == key {
+                return self.values[place];
+            }
+        }
+        0
+    }
+
+    /// Sets the value of a key; 0 takes the key out. Whether there was room.
+    pub fn set(&mut self, key: u64, value: u32) -> bool {
+        let known = |keys: &[u64]| keys.iter().position(|other| *other == key);
+        let Some(place) = known(&self.keys).or_else(|| self.values.iter().position(|value| *value == 0)) else {
+            return value == 0;
+        };
+        self.keys[place] = if value == 0 { 0 } else { key };
+        self.values[place] = value;
+        true
+    }
+}
+
 /// Value of the device map.
 pub const fn device_value(slot: u8, role: Role) -> u32 {
     slot as u32 | ((role as u32) << 8)
@@ -137,6 +181,36 @@ mod pod {
     unsafe impl aya::Pod for super::Settings {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::UserHop {}
+    // SAFETY: as above; padded at its end by nothing, since its size is a multiple of 8.
+    unsafe impl aya::Pod for super::DeviceBucket {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::filter::Clause {}
+}
+
+const _: () = assert!(size_of::<DeviceBucket>() == 48);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_what_was_set_until_it_is_full() {
+        let mut bucket = DeviceBucket::default();
+        for key in 1..=4 {
+            assert!(bucket.set(key, 10 + key as u32));
+        }
+        assert!(!bucket.set(5, 15));
+        assert_eq!((bucket.value(3), bucket.value(5)), (13, 0));
+        assert!(bucket.set(3, 99) && bucket.set(1, 0) && bucket.set(5, 15));
+        assert_eq!((bucket.value(3), bucket.value(1), bucket.value(5)), (99, 0, 15));
+    }
+
+    #[test]
+    fn devices_of_many_namespaces_spread_over_the_buckets() {
+        let mut devices = [0u8; DEVICE_BUCKETS as usize];
+        for namespace in 0xf000_0000..0xf000_0030 {
+            (1..6).for_each(|index| devices[DeviceBucket::of(device_key(namespace, index)) as usize] += 1);
+        }
+        assert!(devices.iter().all(|devices| *devices <= 2));
+    }
 }

@@ -2,10 +2,12 @@
 //!
 //! [`hop`] names the observation points, [`event`] is the wire format of their records, [`frame`] reads a
 //! frame's headers into an identity, [`filter`] decides which frames count, [`config`] is what the host
-//! program tells the BPF programs before they run, [`account`] is what they count of a vCPU. No maps, no I/O, no allocation here.
+//! program tells the BPF programs before they run, [`buffer`] is how records lie in the memory that both share, [`account`] is
+//! what is counted of a vCPU. No maps, no I/O, no allocation here.
 #![cfg_attr(not(test), no_std)]
 
 pub mod account;
+pub mod buffer;
 pub mod config;
 pub mod event;
 pub mod filter;

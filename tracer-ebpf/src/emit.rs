@@ -11,7 +11,7 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
-use crate::{diagnose, globals, maps};
+use crate::{buffer, diagnose, globals, maps};
 
 /// The thread that runs now.
 #[inline(always)]
@@ -121,12 +121,8 @@ pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, stag
 /// Sends `event`, or counts it as lost.
 #[inline(always)]
 pub fn submit(event: &HopEvent) {
-    match maps::EVENTS.reserve::<HopEvent>(0) {
-        Some(mut entry) => {
-            entry.write(*event);
-            entry.submit(BPF_RB_NO_WAKEUP as u64);
-        }
-        None => lost(event),
+    if !buffer::send(event) {
+        lost(event);
     }
 }
 
@@ -160,8 +156,11 @@ fn passes(frame: &Frame) -> bool {
 /// Sends the addresses of a flow that was not seen before.
 #[inline(always)]
 fn introduce(frame: &Frame) {
-    // SAFETY: the value is only compared with nothing, so a concurrent change does no harm.
-    if unsafe { maps::FLOWS.get(&frame.flow) }.is_some() {
+    let Some(sent) = maps::FLOWS.get_ptr_mut((frame.flow ^ (frame.flow >> 32)) as u32 % maps::FLOW_PLACES) else {
+        return;
+    };
+    // SAFETY: the map's value; a change at the same moment sends a flow twice.
+    if unsafe { *sent } == frame.flow {
         return;
     }
     let Some(mut entry) = maps::EVENTS.reserve::<FlowRecord>(0) else { return };
@@ -176,6 +175,6 @@ fn introduce(frame: &Frame) {
         reserved: 0,
     });
     entry.submit(BPF_RB_NO_WAKEUP as u64);
-    // Full or contended: the flow is introduced again by its next frame.
-    let _ = maps::FLOWS.insert(&frame.flow, &1, 0);
+    // SAFETY: as above. Where the ring was full the flow is introduced again by its next frame.
+    unsafe { *sent = frame.flow };
 }

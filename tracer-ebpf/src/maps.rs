@@ -2,16 +2,17 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use tracer_common::{
     account::Account,
-    config::UserHop,
+    config::{DEVICE_BUCKETS, DeviceBucket, UserHop},
     filter::{Clause, MAX_CLAUSES},
     hop::{HOP_SLOTS, USER_HOPS},
 };
 
-/// Records to userspace. The loader sets its size; it wakes nobody, the reader polls.
+/// Flow records, and where CPUs have no buffers of their own ([`crate::buffer`]) all records. The loader sets its size; it
+/// wakes nobody, the reader polls.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 25, 0);
 
@@ -21,7 +22,7 @@ pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(HOP_SLOTS as u
 
 /// Traced devices: `config::device_key` → `config::device_value`.
 #[map]
-pub static DEVICES: HashMap<u64, u32> = HashMap::with_max_entries(256, 0);
+pub static DEVICES: Array<DeviceBucket> = Array::with_max_entries(DEVICE_BUCKETS, 0);
 
 /// Devices with our XDP program: ifindex → `config::device_value`.
 #[map]
@@ -39,9 +40,10 @@ pub static TAP_FDS: HashMap<u64, u32> = HashMap::with_max_entries(1024, 0);
 #[map]
 pub static IRQS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 
-/// Flows whose addresses have been sent.
+/// Flows whose addresses have been sent, each where its hash says; of two in one place the later one.
 #[map]
-pub static FLOWS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16384, 0);
+pub static FLOWS: Array<u64> = Array::with_max_entries(FLOW_PLACES, 0);
+pub const FLOW_PLACES: u32 = 1 << 16;
 
 /// The filter: `Settings::filter_clauses` of these are in use.
 #[map]

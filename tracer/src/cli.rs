@@ -11,7 +11,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::diff::{DiffArgs, DiffFormat};
-use crate::{experiment::ExperimentCommand, lab::LabCommand, plan::XdpMode};
+use crate::{experiment::ExperimentCommand, lab::LabCommand, plan::XdpMode, probe::BufferMode};
 
 /// Where does a VM's frame spend its time?
 #[derive(Clone, Debug, Parser)]
@@ -150,11 +150,15 @@ pub struct RecordArgs {
     /// Hops of the user's own.
     #[command(flatten)]
     pub own: OwnHops,
-    /// Size of the ring between the kernel and vmhop, a power of two: 4MiB, 256MiB
+    /// Size of the buffers between the kernel and vmhop, a power of two: 4MiB, 256MiB
     ///
-    /// Events that find it full are lost; the report counts them by hop. A busier host needs a larger one.
+    /// Events that find them full are lost; the report counts them by hop. A busier host needs larger ones. Where each CPU
+    /// has a buffer of its own, they share it, but each has 1 MiB at least.
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub ring_size: String,
+    /// What carries the records from the kernel to vmhop
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = BufferMode::Auto)]
+    pub buffers: BufferMode,
     /// Write the report at the end as JSON, as `vmhop report --format json` does
     ///
     /// The output of CMD then goes to standard error, so that standard output holds the JSON alone.

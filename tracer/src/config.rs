@@ -22,6 +22,7 @@ use crate::{
     correlate::Limits,
     plan::Wishes,
     preflight,
+    probe::{BufferMode, Buffers},
     profile::{self, Definition},
     topology::{Topology, Vm},
 };
@@ -43,8 +44,10 @@ pub struct RecordConfig {
     pub wishes: Wishes,
     /// File with this kernel's BTF, where it is not the kernel's own.
     pub btf: Option<PathBuf>,
-    /// Bytes of the ring buffer: a power of two and a multiple of the page.
+    /// Bytes of the buffers between the kernel and vmhop: a power of two and a multiple of the page.
     pub ring_bytes: u32,
+    /// Which buffers they are.
+    pub buffer_mode: BufferMode,
     /// The command to run meanwhile, its arguments behind it; empty for none.
     pub command: Vec<OsString>,
     /// Where its output goes.
@@ -91,11 +94,22 @@ impl RecordConfig {
             wishes,
             btf: args.btf.clone(),
             ring_bytes,
+            buffer_mode: args.buffers,
             command,
             command_output: if json { CommandOutput::Apart } else { CommandOutput::Inherited },
             json,
             verbose,
         })
+    }
+}
+
+impl RecordConfig {
+    /// Where the programs leave their records.
+    ///
+    /// # Errors
+    /// Buffers that this kernel does not have.
+    pub fn buffers(&self) -> Result<Buffers> {
+        Buffers::new(self.buffer_mode, self.ring_bytes)
     }
 }
 

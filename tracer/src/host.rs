@@ -2,6 +2,9 @@
 
 use std::{env::consts, fs};
 
+use anyhow::{Context as _, Result};
+use nix::time::ClockId;
+
 use crate::recording::Host;
 
 impl Host {
@@ -16,6 +19,30 @@ impl Host {
             vmhop: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+}
+
+/// `CLOCK_MONOTONIC`, which events are stamped by, ns.
+///
+/// # Errors
+/// This kernel has no such clock.
+pub fn monotonic_ns() -> Result<u64> {
+    let now = ClockId::CLOCK_MONOTONIC.now().context("failed to read CLOCK_MONOTONIC")?;
+    Ok(now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+}
+
+/// Major and minor version of a kernel's release, such as `6.1.0-13-amd64`.
+pub fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),
+        _ => None,
+    }
+}
+
+/// One more than the highest number of a CPU that is online, by a list like `0-3,5`; at least 1.
+pub fn cpu_slots(list: &str) -> u32 {
+    let highest = list.trim().rsplit([',', '-']).next().and_then(|number| number.parse().ok());
+    highest.unwrap_or(0u32) + 1
 }
 
 /// How many numbers there are in a list like `0-3,5`.
@@ -37,6 +64,20 @@ mod tests {
         for (list, cpus) in [("0", 1), ("0-3", 4), ("0-3,5,8-9", 7), ("", 0), ("x", 0)] {
             assert_eq!(count(list), cpus, "{list}");
         }
+    }
+
+    #[test]
+    fn the_highest_cpu_decides_how_many_have_room() {
+        for (list, slots) in [("0", 1), ("0-3\n", 4), ("0-3,5", 6), ("0,8-9", 10), ("", 1)] {
+            assert_eq!(cpu_slots(list), slots, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_release_begins_with_its_version() {
+        assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
+        assert_eq!(version("5.10.262"), Some((5, 10)));
+        assert_eq!(version("next"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! a program, so each has it in one place, and chooses the hop before.
 
 use tracer_common::{
-    config::Role,
+    config::{DeviceBucket, Role},
     event::{HopEvent, pack_buffer},
     frame::Bytes,
     hop::{Hook, Hop},
@@ -23,9 +23,9 @@ pub struct Traced {
 impl Traced {
     #[inline(always)]
     pub fn find<A: Access>(device: Device<A>) -> Option<Traced> {
-        // SAFETY: values are written before the programs are attached and never change.
-        let value = *unsafe { maps::DEVICES.get(&device.key()) }?;
-        Some(Traced { slot: value as u8, role: value >> 8 })
+        let key = device.key();
+        let value = maps::DEVICES.get(DeviceBucket::of(key))?.value(key);
+        (value != 0).then_some(Traced { slot: value as u8, role: value >> 8 })
     }
 
     /// The code of the hop of its role among `hops`; 0 for none. Reckoned: of branches the compiler would make copies of

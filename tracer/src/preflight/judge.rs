@@ -1,6 +1,7 @@
 //! The checks. Pure: facts in, checks out.
 
 use crate::{
+    host,
     plan::{Plan, btf::VMLINUX, user::Missing},
     preflight::{Check, System},
     probe::Trial,
@@ -74,11 +75,7 @@ fn privileges(system: &System) -> Check {
 }
 
 fn kernel(release: &str) -> Check {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    let version = match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),
-        _ => None,
-    };
+    let version = host::version(release);
     let why = "the programs are made for the tracepoints of Linux 5.10 and later";
     check("kernel", true, version.map(|version| version >= OLDEST), release, why, "boot Linux 5.10 or later")
 }

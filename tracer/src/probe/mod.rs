@@ -5,6 +5,7 @@
 
 mod attach;
 mod bill;
+mod buffers;
 mod cost;
 mod statistics;
 mod targets;
@@ -14,25 +15,23 @@ mod xdp;
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader, Pod,
-    maps::{Array, MapData, RingBuf},
+    maps::Array,
     programs::links::FdLink,
 };
 pub use bill::ExitMeter;
+pub(crate) use buffers::Slots;
+pub use buffers::{BufferMode, Buffers, Outlet};
 pub use cost::CostMeter;
 pub use targets::Targets;
 use tracer_common::{
     account::ExitRecord,
     config::{self, Offsets, Settings},
-    event::ABI_VERSION,
     filter::Clause,
     hop::{Hook, Hop},
 };
 pub use trial::{Trial, try_out};
 
 use crate::plan::{Plan, UserHop, XdpMode, catalog::Program};
-
-/// The BPF object, built by `build.rs`.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vmhop-bpf"));
 
 /// What the programs are told before they run.
 pub struct Setup {
@@ -44,8 +43,8 @@ pub struct Setup {
     pub clauses: Vec<Clause>,
     /// What the programs say of themselves: 0 nothing, else an aya-log level (1 errors … 5 everything).
     pub log_level: u8,
-    /// Bytes of the ring buffer, a power of two.
-    pub ring_bytes: u32,
+    /// Where the programs leave their records.
+    pub buffers: Buffers,
     /// Where in `pt_regs` a function's arguments are, bytes; empty where no hop of the user's needs them.
     pub arguments: Vec<u32>,
     /// Devices, threads, descriptors.
@@ -67,6 +66,7 @@ impl Diagnostics {
 /// Attached programs. Dropping it detaches them.
 pub struct Probe {
     ebpf: Ebpf,
+    buffers: Buffers,
     xdp_links: Vec<FdLink>,
     exits_told: bool,
     /// What could not be done, one sentence each.
@@ -109,21 +109,21 @@ impl Probe {
             irq_accept: u32::from(plan.uses(Hook::KvmApicAcceptIrq)),
             ..setup.settings
         };
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        loader
             .override_global("OFFSETS", &setup.offsets, true)
             .override_global("SETTINGS", &settings, true)
             .override_global(aya_log::LEVEL, &setup.log_level, true)
-            // Its name carries the version: an object that writes other records lacks it and does not load.
-            .override_global("VMHOP_ABI_3", &ABI_VERSION, true)
             .override_global("EXIT_RECORD", &setup.exit_record, true)
-            .map_max_entries("EVENTS", setup.ring_bytes)
-            .map_max_entries("ACCOUNTS", setup.targets.vcpus().len().max(1) as u32)
-            .load(OBJECT)
+            .map_max_entries("ACCOUNTS", setup.targets.vcpus().len().max(1) as u32);
+        let mut ebpf = setup
+            .buffers
+            .load(&mut loader)
             .context("failed to create the BPF maps: is this user root, and is BPF allowed here?")?;
         write_array(&mut ebpf, "FILTER", &setup.clauses)?;
         write_array(&mut ebpf, "USER", &user_hops(setup, plan)?)?;
         setup.targets.write(&mut ebpf)?;
-        Ok(Probe { ebpf, xdp_links: Vec::new(), exits_told: true, notes: Vec::new() })
+        Ok(Probe { ebpf, buffers: setup.buffers, xdp_links: Vec::new(), exits_told: true, notes: Vec::new() })
     }
 
     /// Attaches the programs of the plan; returns those that the kernel refuses, and why.
@@ -178,10 +178,9 @@ impl Probe {
         kept.then(|| ExitMeter::open(&mut self.ebpf, &threads)).transpose()
     }
 
-    /// The ring buffer that the programs write to; can be taken once.
-    pub fn ring(&mut self) -> Result<RingBuf<MapData>> {
-        let map = self.ebpf.take_map("EVENTS").ok_or_else(|| anyhow!("the ring buffer was taken before"))?;
-        RingBuf::try_from(map).context("failed to map the ring buffer")
+    /// What the programs write to; can be taken once.
+    pub fn outlet(&mut self) -> Result<Outlet> {
+        self.buffers.outlet(&mut self.ebpf)
     }
 
     /// The programs' own diagnostics; nothing where the object has none.

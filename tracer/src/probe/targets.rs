@@ -1,9 +1,12 @@
 //! What the programs watch: devices, threads, descriptors and interrupts, as the maps' contents.
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use aya::{Ebpf, Pod, maps::HashMap};
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap},
+};
 use tracer_common::{
-    config::{Role, ThreadRole, device_key, device_value, fd_key, thread_value},
+    config::{DeviceBucket, Role, ThreadRole, device_key, device_value, fd_key, thread_value},
     event::NO_DEVICE,
 };
 
@@ -145,12 +148,27 @@ impl Targets {
         let mut devices = [self.transits.as_slice(), &self.far_ends].concat();
         // After these, so that a veth whose both ends are traced keeps its own role.
         devices.extend(self.devices.iter().map(device));
-        fill(ebpf, "DEVICES", &devices)?;
+        write_devices(ebpf, &devices)?;
         fill(ebpf, "THREADS", &self.threads)?;
         fill(ebpf, "PROCESSES", &self.processes)?;
         fill(ebpf, "TAP_FDS", &self.tap_fds)?;
         fill(ebpf, "IRQS", &self.irqs)
     }
+}
+
+/// Writes the device table.
+fn write_devices(ebpf: &mut Ebpf, devices: &[(u64, u32)]) -> Result<()> {
+    let map = ebpf.map_mut("DEVICES").ok_or_else(|| anyhow!("the BPF object has no map DEVICES"))?;
+    let mut table: Array<_, DeviceBucket> = Array::try_from(map)?;
+    for &(key, value) in devices {
+        let index = DeviceBucket::of(key);
+        let mut bucket = table.get(&index, 0).context("failed to read the device table")?;
+        if !bucket.set(key, value) {
+            bail!("the device table has no room for all devices: name fewer with --vm or --nic");
+        }
+        table.set(index, bucket, 0).context("failed to write the device table")?;
+    }
+    Ok(())
 }
 
 /// Writes `entries` into the hash map `name`.

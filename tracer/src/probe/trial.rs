@@ -5,18 +5,17 @@ use anyhow::{Context as _, Result};
 use aya::{Ebpf, EbpfLoader};
 use tracer_common::{
     config::{Offsets, Settings},
-    event::ABI_VERSION,
     hop::Hook,
 };
 
 use super::{
-    OBJECT,
+    BufferMode, Buffers,
     attach::{self, attach},
     own_btf,
 };
 use crate::plan::Plan;
 
-/// Smallest ring that every page size allows: nothing is written to it.
+/// Smallest room that every page size allows: nothing is written to it.
 const RING_BYTES: u32 = 64 << 10;
 
 /// What the kernel said to one program.
@@ -37,14 +36,14 @@ pub struct Trial {
 /// The kernel has not even room or permission for their maps, the ring buffer among them.
 pub fn try_out(plan: &mut Plan, offsets: &Offsets) -> Result<Vec<Trial>> {
     let btf = own_btf();
-    let mut ebpf = EbpfLoader::new()
+    let buffers = Buffers::new(BufferMode::Auto, RING_BYTES)?;
+    let settings = Settings::default();
+    let mut loader = EbpfLoader::new();
+    loader
         .override_global("OFFSETS", offsets, true)
-        .override_global("SETTINGS", &Settings::default(), true)
-        .override_global(aya_log::LEVEL, &0u8, true)
-        .override_global("VMHOP_ABI_3", &ABI_VERSION, true)
-        .map_max_entries("EVENTS", RING_BYTES)
-        .load(OBJECT)
-        .context("failed to create the BPF maps")?;
+        .override_global("SETTINGS", &settings, true)
+        .override_global(aya_log::LEVEL, &0u8, true);
+    let mut ebpf = buffers.load(&mut loader).context("failed to create the BPF maps")?;
     try_user_hops(plan, &mut ebpf);
     let mut trials: Vec<Trial> = Vec::new();
     loop {
@@ -94,17 +93,21 @@ mod tests {
         if !nix::unistd::geteuid().is_root() {
             return;
         }
-        let mut loader = EbpfLoader::new();
-        loader.override_global(aya_log::LEVEL, &0u8, true).map_max_entries("EVENTS", RING_BYTES);
-        let mut loaded = 0;
-        for (name, program) in loader.load(OBJECT).unwrap().programs_mut() {
-            let Some(outcome) = load(program) else { continue };
-            outcome.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-            // Not told before 5.16.
-            let steps = program.info().unwrap().verified_instruction_count().unwrap_or_default();
-            assert!(steps < STEPS, "{name}: {steps}");
-            loaded += 1;
+        for mode in [BufferMode::Auto, BufferMode::Ring] {
+            let buffers = Buffers::new(mode, RING_BYTES).unwrap();
+            let mut loader = EbpfLoader::new();
+            loader.override_global(aya_log::LEVEL, &0u8, true);
+            let mut ebpf = buffers.load(&mut loader).unwrap();
+            let mut loaded = 0;
+            for (name, program) in ebpf.programs_mut() {
+                let Some(outcome) = load(program) else { continue };
+                outcome.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                // Not told before 5.16.
+                let steps = program.info().unwrap().verified_instruction_count().unwrap_or_default();
+                assert!(steps < STEPS, "{name}: {steps}");
+                loaded += 1;
+            }
+            assert!(loaded > 20, "{loaded}");
         }
-        assert!(loaded > 20, "{loaded}");
     }
 }

@@ -9,9 +9,9 @@ use super::{Fired, Tested, network::Network, traffic::Guest};
 use crate::{
     decode::{Event, Record},
     plan::{Plan, Wishes, btf::KernelBtf},
-    probe::Probe,
+    probe::{BufferMode, Buffers, Probe},
     session,
-    source::RingSource,
+    source::Source,
 };
 
 /// Room for all events of a round.
@@ -26,9 +26,9 @@ pub(super) fn round(btf: &KernelBtf, network: &Network, wishes: &Wishes, planned
         let facts = btf.facts(&wishes.functions()).with_vms(&[&vms[0]]);
         let mut plan = Plan::new(&facts, wishes)?;
         plan.learn(planned);
-        let setup = session::setup(btf, &vms, RING_BYTES)?;
+        let setup = session::setup(btf, &vms, Buffers::new(BufferMode::Auto, RING_BYTES)?)?;
         let mut probe = Probe::attach(&setup, &mut plan)?;
-        let mut source = RingSource::new(probe.ring()?);
+        let mut source = Source::new(probe.outlet()?);
         guest.talk(network)?;
         // Those who are still to be told of an event must not be the ones who read it.
         drop(probe);

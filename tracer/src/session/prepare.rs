@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::time::ClockId;
 use tracer_common::config::Settings;
 
 use crate::{
@@ -16,8 +15,9 @@ use crate::{
         meter::BillMeter,
     },
     config::RecordConfig,
+    host,
     plan::{Plan, btf::KernelBtf},
-    probe::{Probe, Setup, Targets},
+    probe::{Buffers, Probe, Setup, Targets},
     recording::{Header, Host},
     topology::{Device, Vm},
 };
@@ -43,7 +43,7 @@ impl Prepared {
             // -v: what is lost and why; -vv: every frame that makes no sense.
             log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
             exit_record: exits.as_ref().map(|format| format.record).unwrap_or_default(),
-            ..setup(&btf, &config.vms, config.ring_bytes)?
+            ..setup(&btf, &config.vms, config.buffers()?)?
         };
         let mut probe = Probe::attach(&setup, &mut plan)?;
         probe.notes.extend(plan.notes.iter().cloned());
@@ -80,13 +80,13 @@ fn exit_format(vms: &[&Vm]) -> Result<ExitFormat, String> {
 ///
 /// # Errors
 /// A kernel without what they need to know, more devices than an event can name.
-pub fn setup(btf: &KernelBtf, vms: &[Vm], ring_bytes: u32) -> Result<Setup> {
+pub fn setup(btf: &KernelBtf, vms: &[Vm], buffers: Buffers) -> Result<Setup> {
     Ok(Setup {
         offsets: btf.offsets()?,
         settings: settings(btf, vms, 0)?,
         clauses: Vec::new(),
         log_level: 0,
-        ring_bytes,
+        buffers,
         arguments: btf.argument_registers()?,
         targets: Targets::of(vms)?,
         exit_record: Default::default(),
@@ -129,13 +129,7 @@ fn random_key() -> Result<[u64; 2]> {
 
 /// Wall clock and monotonic clock, ns, as close to one moment as userspace gets.
 fn clocks() -> Result<(u64, u64)> {
-    let monotonic_ns = monotonic_ns()?;
+    let monotonic_ns = host::monotonic_ns()?;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok((wall.as_nanos() as u64, monotonic_ns))
-}
-
-/// `CLOCK_MONOTONIC`, which events are stamped by, ns.
-pub(super) fn monotonic_ns() -> Result<u64> {
-    let now = ClockId::CLOCK_MONOTONIC.now().context("failed to read CLOCK_MONOTONIC")?;
-    Ok(now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }

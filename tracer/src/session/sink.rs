@@ -10,19 +10,17 @@ use anyhow::{Context as _, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use tracer_common::hop::Hop;
 
-use super::{
-    Progress,
-    prepare::{Prepared, monotonic_ns},
-};
+use super::{Progress, prepare::Prepared};
 use crate::{
     bill::meter::BillMeter,
     config::RecordConfig,
     decode::Record,
+    host::monotonic_ns,
     plan::symbols,
     probe::{CostMeter, Diagnostics, Probe},
     record::RecordWriter,
     recording::{Counters, Note},
-    source::RingSource,
+    source::Source,
     topology::Device,
 };
 
@@ -35,7 +33,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Sink {
     // Declared first, so that dropping detaches before anything else goes.
     probe: Probe,
-    source: RingSource,
+    source: Source,
     meter: CostMeter,
     bill: BillMeter,
     diagnostics: Option<Diagnostics>,
@@ -67,7 +65,7 @@ impl Sink {
             writer.note(&Note::Warning { text: note.clone() })?;
         }
         Ok(Sink {
-            source: RingSource::new(probe.ring()?),
+            source: Source::new(probe.outlet()?),
             meter: probe.cost_meter()?,
             bill,
             diagnostics: if config.verbose > 0 { probe.diagnostics() } else { None },
