@@ -61,6 +61,12 @@ pub struct Settings {
     pub vcpu_id: u32,
     /// Not 0: the host may translate addresses, so that a frame's flow can be new at a later hop than its first.
     pub translates: u32,
+    /// Not 0: only chosen frames are recorded ([`crate::sample`]).
+    pub sampled: u32,
+    /// Random number of the choice.
+    pub sample_seed: u32,
+    /// 0; keeps the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// What a device is to the path of a traced VM: the upper half of a device map value.

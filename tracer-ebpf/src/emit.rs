@@ -11,7 +11,7 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
-use crate::{buffer, diagnose, globals, maps};
+use crate::{buffer, diagnose, globals, maps, sample};
 
 /// The thread that runs now.
 #[inline(always)]
@@ -98,7 +98,7 @@ impl Stage {
 pub fn frame_event(mut event: HopEvent, bytes: &impl Bytes, ethertype: u16, stage: Stage) {
     let key = globals::key();
     let frame = frame::parse(bytes, ethertype, event.len, &key);
-    if !passes(&frame) {
+    if !passes(&frame) || !sample::chooses(&frame, &event) {
         return;
     }
     if frame.kind == Kind::Truncated {

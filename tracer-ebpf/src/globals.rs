@@ -38,6 +38,9 @@ static SETTINGS: Settings = Settings {
     vhost_work_from_wait: 0,
     vcpu_id: 0,
     translates: 0,
+    sampled: 0,
+    sample_seed: 0,
+    reserved: 0,
 };
 
 #[unsafe(no_mangle)]
@@ -95,7 +98,9 @@ setting!(
     irq_accept,
     vhost_work_from_wait,
     vcpu_id,
-    translates
+    translates,
+    sampled,
+    sample_seed
 );
 
 /// Whether `kfree_skb` has a third argument here. Reading one that is not there is refused at load time;

@@ -11,6 +11,7 @@ mod hooks;
 mod kernel;
 mod maps;
 mod programs;
+mod sample;
 mod threads;
 
 #[cfg(not(test))]

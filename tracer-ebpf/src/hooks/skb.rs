@@ -11,7 +11,7 @@ use tracer_common::{
 use crate::{
     emit::{self, Stage},
     kernel::{Access, Device, Skb, SkbFrame},
-    maps,
+    maps, sample,
 };
 
 /// A traced device: its slot and its role's code.
@@ -48,6 +48,9 @@ impl Traced {
 /// Sends an event that the pointer alone identifies.
 #[inline(always)]
 fn by_pointer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
+    if !sample::chose(skb.0 as u64) {
+        return;
+    }
     let mut event = emit::event(hop, hook, slot);
     event.skb = skb.0 as u64;
     emit::submit(&event);
@@ -56,6 +59,9 @@ fn by_pointer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
 /// Sends an event that pointer and buffer identify: enough within a frame's life, for a fraction of the price.
 #[inline(always)]
 pub fn by_buffer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
+    if !sample::chose(skb.0 as u64) {
+        return;
+    }
     let mut event = emit::event(hop, hook, slot);
     event.skb = skb.0 as u64;
     event.buffer = pack_buffer(skb.head(), 0);
@@ -129,7 +135,7 @@ pub fn transmitted<A: Access>(skb: Skb<A>, device: Device<A>, hook: Hook) -> i32
 #[inline(always)]
 pub fn copied_out<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    if device.is(Role::Tap) || device.is(Role::Macvtap) {
+    if (device.is(Role::Tap) || device.is(Role::Macvtap)) && sample::chose(skb.0 as u64) {
         let mut event = emit::event(Hop::VmmRead, hook, device.slot);
         event.skb = skb.0 as u64;
         event.tid = emit::current_thread();
@@ -150,6 +156,9 @@ pub fn freed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 #[inline(always)]
 pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
+    if !sample::chose(skb.0 as u64) {
+        return 0;
+    }
     let mut event = emit::event(Hop::SkbDrop, hook, device.slot);
     event.skb = skb.0 as u64;
     event.digest = location;
