@@ -9,6 +9,7 @@ pub mod garbage;
 pub mod header;
 pub mod host;
 pub mod lab;
+pub mod numbered;
 pub mod python;
 pub mod recording;
 pub mod scene;

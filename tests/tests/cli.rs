@@ -49,6 +49,7 @@ fn a_wrong_value_is_answered_on_one_line_before_anything_else() {
         (["--duration", "0s"], "records nothing"),
         (["--ring-size", "33MiB"], "no power of two, as the kernel needs it: give 32MiB or 64MiB"),
         (["--ring-size", "lots"], "`lots` is no size, such as 4MiB"),
+        (["--hops", "tap.rx,nic.quue"], "no hop is called `nic.quue`, nic.queue perhaps; they are vmm.kick,"),
         (["-o", "nowhere/file"], "there is no folder nowhere"),
         (["-o", "."], "is a folder"),
         (["-o", "notes"], "is no vmhop recording: name another file with -o, or add --force"),

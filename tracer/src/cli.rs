@@ -142,6 +142,15 @@ pub struct RecordArgs {
     /// `vmhop doctor` shows the choice for each hop, and what was passed over.
     #[arg(long = "hook", value_name = "HOP=HOOK")]
     pub hooks: Vec<String>,
+    /// Hops to trace, and no others: tap.rx,nic.queue,nic.xmit [default: all that can be served]
+    ///
+    /// Each hop costs every frame some time, and the recording some bytes: fewer cost less. The report then cannot tell
+    /// what lies between: the time from one traced hop to the next is one segment, charged to the layer that both ends
+    /// share, else unattributed; drops are told with skb.drop, where frames end with nic.done and vmm.read.end, and
+    /// exchanges only where both ends of their frames are traced. Hops that share a program with one of these come
+    /// along, as nic.stack does with tap.rx. `vmhop doctor` lists the hops.
+    #[arg(long = "hops", value_name = "LIST", value_delimiter = ',')]
+    pub only: Vec<String>,
     /// File with this kernel's type information (BTF), where the kernel does not bring its own
     ///
     /// Raw tracepoints then stand in for BTF tracepoints. It must describe exactly this kernel.

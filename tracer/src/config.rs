@@ -5,6 +5,7 @@
 #[doc(hidden)]
 pub mod fuzz;
 mod hooks;
+mod hops;
 mod output;
 mod select;
 mod size;
@@ -82,8 +83,8 @@ impl RecordConfig {
         let topology = Topology::discover()?;
         let mut vms = select::vms(&topology, &args.vms)?;
         select::use_nics(&mut vms, &args.nics)?;
-        let Typed { filter, duration, output, ring_bytes, hooks, user_hops } = typed;
-        let wishes = Wishes { xdp: args.xdp, hooks, user_hops };
+        let Typed { filter, duration, output, ring_bytes, hooks, user_hops, only } = typed;
+        let wishes = Wishes { xdp: args.xdp, hooks, user_hops, only };
         let (command, json) = (args.command.clone(), args.json);
         Ok(RecordConfig {
             vms,
@@ -130,6 +131,7 @@ struct Typed {
     ring_bytes: u32,
     hooks: Vec<(Hop, Hook)>,
     user_hops: Vec<Definition>,
+    only: Vec<Hop>,
 }
 
 impl Typed {
@@ -139,6 +141,7 @@ impl Typed {
             duration: args.duration.as_deref().map(duration).transpose()?,
             ring_bytes: size::ring_bytes(&args.ring_size)?,
             hooks: args.hooks.iter().map(|typed| hooks::wish(typed)).collect::<Result<_>>()?,
+            only: args.only.iter().map(|typed| hops::named(typed)).collect::<Result<_>>()?,
             user_hops: profile::gather(&args.own.hops, &args.own.profiles)?,
             output: output::choose(args.output.as_deref(), args.force)?,
         })

@@ -84,6 +84,8 @@ Examples:
                                       until Ctrl-C, with eth0 as the NIC behind the VM
   sudo vmhop record --vm web1 --profile ovs --hop 'queue=kprobe:fq_codel_enqueue(skb=arg0)'
                                       with further hops, by functions that frames pass
+  sudo vmhop record --hops tap.rx,nic.queue,nic.xmit --duration 1h
+                                      the virtual network alone, at less cost for the host
   sudo vmhop record --duration 1m --json > report.json
 
 Exit status:

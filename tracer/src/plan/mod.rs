@@ -57,6 +57,8 @@ pub struct Wishes {
     pub hooks: Vec<(Hop, Hook)>,
     /// `--hop` and `--profile`: hops of the user's own.
     pub user_hops: Vec<Definition>,
+    /// `--hops`: of vmhop's own hops only these; empty for all.
+    pub only: Vec<Hop>,
 }
 
 impl Wishes {
@@ -80,6 +82,8 @@ pub struct Plan {
     pub missing: Vec<Missing>,
     facts: Facts,
     wished: Vec<(Hop, Hook)>,
+    /// Hops asked for; empty for all.
+    only: Vec<Hop>,
     rows: Vec<Served>,
     /// What could not be attached, by program.
     failed: BTreeMap<&'static str, String>,
@@ -103,13 +107,16 @@ impl Plan {
     /// A hook that is wished for and cannot serve, a hop of the user's that cannot be.
     pub fn new(facts: &Facts, wishes: &Wishes) -> Result<Plan> {
         let Resolved { hops: user_hops, missing, notes } = user::resolve(&wishes.user_hops, facts)?;
+        let first_sights = [Hop::TapRx, Hop::NicRx];
+        let by_xdp = wishes.only.is_empty() || first_sights.iter().any(|hop| wishes.only.contains(hop));
         let mut plan = Plan {
-            xdp: wishes.xdp,
+            xdp: if by_xdp { wishes.xdp } else { XdpMode::Off },
             user_hops,
             notes,
             missing,
             facts: facts.clone(),
             wished: wishes.hooks.clone(),
+            only: wishes.only.clone(),
             rows: Vec::new(),
             failed: BTreeMap::new(),
         };
@@ -130,6 +137,27 @@ impl Plan {
         let rows = CHAINS.iter().enumerate().filter(|(_, row)| self.facts.cases.contains(&row.case));
         self.rows = rows.map(|(index, row)| self.serve(index, row)).collect();
         self.pair();
+        self.leave_out();
+    }
+
+    /// Leaves the programs out that only hops use which are not asked for. A program that is attached for one hop may
+    /// serve others: those come along, since their events come in any case.
+    fn leave_out(&mut self) {
+        let asked: Vec<bool> = self.rows.iter().map(|served| self.asks_for(CHAINS[served.row].hop)).collect();
+        let used = |(served, asked): (&Served, &bool)| if *asked { served.hooks.clone() } else { Vec::new() };
+        let used: Vec<Hook> = self.rows.iter().zip(&asked).flat_map(used).collect();
+        for (served, asked) in self.rows.iter_mut().zip(asked) {
+            if !asked {
+                served.hooks.retain(|hook| used.contains(hook));
+                served.passed_over.clear();
+            }
+        }
+    }
+
+    /// Whether a hop is to be served. What tells vhost's queues apart belongs to the kick.
+    fn asks_for(&self, hop: Hop) -> bool {
+        let hop = if VHOST_PAIR.contains(&hop) { Hop::VmmKick } else { hop };
+        self.only.is_empty() || self.only.contains(&hop)
     }
 
     /// Which queue a kick is for, and which queue a worker takes frames from: one says nothing without the other.
@@ -184,6 +212,9 @@ impl Plan {
 
     /// Makes sure that a wished hook serves its hop.
     fn grants(&self, hop: Hop, hook: Hook) -> Result<()> {
+        if !self.asks_for(hop) {
+            bail!("--hook {}: --hops leaves this hop out: add it there", hop.name());
+        }
         let rows: Vec<_> = self.rows.iter().filter(|served| CHAINS[served.row].hop == hop).collect();
         if rows.iter().any(|served| served.hooks.contains(&hook)) {
             return Ok(());
@@ -315,7 +346,10 @@ impl Plan {
         }
         PlannedHop {
             hop: hop.name().to_owned(),
-            unserved: hooks.is_empty().then(|| unserved::why(hop, &choices)),
+            unserved: hooks.is_empty().then(|| match self.asks_for(hop) {
+                true => unserved::why(hop, &choices),
+                false => "left out by --hops".to_owned(),
+            }),
             hooks: hooks.iter().map(|hook| hook.name().to_owned()).collect(),
             choices,
         }

@@ -143,3 +143,66 @@ fn without_types_of_its_own_a_kernel_is_traced_by_raw_tracepoints() {
     assert!(plan(&facts).programs().iter().all(|program| !matches!(program.attach, Attach::TpBtf(_))));
     assert_eq!(plan(&facts).hooks(Hop::TapRx), [Hook::RawNetifReceiveSkb]);
 }
+
+/// All hops but these are left out.
+fn only(facts: &Facts, hops: &[Hop]) -> Plan {
+    Plan::new(facts, &Wishes { only: hops.to_vec(), ..Wishes::default() }).unwrap()
+}
+
+#[test]
+fn hops_that_are_not_asked_for_have_no_programs() {
+    let facts = facts(&[Case::Any, Case::Emulated, Case::Tap, Case::VmmTap, Case::Bridge]);
+    let plan = only(&facts, &[Hop::TapRx, Hop::NicQueue, Hop::NicXmit]);
+    let names: Vec<_> = plan.programs().iter().map(|program| program.name).collect();
+    assert_eq!(names, ["netif_receive_skb", "net_dev_queue", "net_dev_start_xmit"]);
+    let hops = plan.hops();
+    let find = |name: &str| hops.iter().find(|hop| hop.hop == name).unwrap();
+    for left_out in ["vmm.kick", "tap.write", "bridge.in", "nic.done", "vmm.read.end", "vcpu.enter"] {
+        assert_eq!(find(left_out).unserved.as_deref(), Some("left out by --hops"), "{left_out}");
+    }
+    // Of the same programs, so their events come.
+    assert_eq!(find("nic.stack").hooks, ["tp_btf:netif_receive_skb"]);
+    assert_eq!(find("tap.ring").hooks, ["tp_btf:net_dev_start_xmit"]);
+    assert!(only(&facts, &[Hop::SkbDrop]).uses(Hook::KfreeSkb));
+}
+
+#[test]
+fn of_a_link_of_several_hooks_only_the_attached_ones_come_along() {
+    let plan = only(&facts(&[Case::Any, Case::Tap]), &[Hop::NicRx]);
+    assert_eq!(plan.hooks(Hop::NicRx), [Hook::NapiGroReceiveEntry, Hook::NetifRx]);
+    assert_eq!(plan.hooks(Hop::NicDone), [Hook::NetifRx, Hook::NapiGroReceiveEntry]);
+    assert!(plan.hooks(Hop::VmmReadEnd).is_empty());
+}
+
+#[test]
+fn a_kick_brings_what_tells_vhosts_queues_apart() {
+    let facts = facts(&[Case::Any, Case::Kvm, Case::Tap, Case::VmmTap, Case::VhostTap]);
+    assert!(only(&facts, &[Hop::VmmKick]).uses(Hook::HandleTxKick));
+    let plan = only(&facts, &[Hop::TapWrite]);
+    assert!(!plan.uses(Hook::HandleTxKick) && !plan.uses(Hook::VhostPollWakeup));
+}
+
+#[test]
+fn what_is_left_out_stays_so_when_a_program_fails() {
+    let mut plan = only(&facts(&[Case::Any, Case::Tap, Case::VmmTap]), &[Hop::NicQueue]);
+    plan.fail(catalog::program(Hook::NetDevQueue).unwrap(), "no luck");
+    assert_eq!(plan.hooks(Hop::NicQueue), [Hook::RawNetDevQueue]);
+    assert_eq!(plan.programs().len(), 1);
+}
+
+#[test]
+fn a_hook_cannot_be_wished_for_a_hop_that_is_left_out() {
+    let facts = facts(&[Case::Any, Case::Tap, Case::VmmTap]);
+    let hooks = vec![(Hop::TapWrite, Hook::SysEnter)];
+    let wishes = Wishes { hooks, only: vec![Hop::NicQueue], ..Wishes::default() };
+    let error = Plan::new(&facts, &wishes).unwrap_err().to_string();
+    assert_eq!(error, "--hook tap.write: --hops leaves this hop out: add it there");
+}
+
+#[test]
+fn xdp_serves_only_hops_that_are_asked_for() {
+    let facts = facts(&[Case::Any, Case::Tap]);
+    let wishes = |hop| Wishes { xdp: XdpMode::Native, only: vec![hop], ..Wishes::default() };
+    assert_eq!(Plan::new(&facts, &wishes(Hop::TapRx)).unwrap().xdp, XdpMode::Native);
+    assert_eq!(Plan::new(&facts, &wishes(Hop::NicQueue)).unwrap().xdp, XdpMode::Off);
+}

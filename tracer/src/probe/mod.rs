@@ -7,6 +7,7 @@ mod attach;
 mod bill;
 mod buffers;
 mod cost;
+mod floor;
 mod statistics;
 mod targets;
 mod trial;
@@ -22,6 +23,8 @@ pub use bill::ExitMeter;
 pub(crate) use buffers::Slots;
 pub use buffers::{BufferMode, Buffers, Outlet};
 pub use cost::CostMeter;
+#[doc(hidden)]
+pub use floor::Floor;
 pub use targets::Targets;
 use tracer_common::{
     account::ExitRecord,

@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 17] = [
+const PROGRAMS: [Program; 18] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -21,6 +21,8 @@ const PROGRAMS: [Program; 17] = [
     },
     Program { name: "busybox", packages: ["busybox-static", "busybox", "busybox", "busybox-static"] },
     Program { name: "tcpdump", packages: ["tcpdump", "tcpdump", "tcpdump", "tcpdump"] },
+    // What vmhop's cost is held against.
+    Program { name: "bpftrace", packages: ["bpftrace", "bpftrace", "bpftrace", "bpftrace"] },
     // What the hops of a guest on KVM are held against.
     Program { name: "trace-cmd", packages: ["trace-cmd", "trace-cmd", "trace-cmd", "trace-cmd"] },
     Program { name: "ping", packages: ["iputils-ping", "iputils", "iputils", "iputils"] },

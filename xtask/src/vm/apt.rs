@@ -82,6 +82,25 @@ impl<'a> Apt<'a> {
         names.map(str::to_owned).collect()
     }
 
+    /// The package and all that it depends on, directly or not.
+    pub fn closure(&self, package: &str) -> Vec<String> {
+        let words = [
+            "depends",
+            "--recurse",
+            "--no-recommends",
+            "--no-suggests",
+            "--no-conflicts",
+            "--no-breaks",
+            "--no-replaces",
+            "--no-enhances",
+            package,
+        ];
+        let listed = output(&mut self.command("apt-cache", &words)).unwrap_or_default();
+        // Indented are the dependencies of each, in angle brackets those that others provide.
+        let own = listed.lines().filter(|line| !line.starts_with([' ', '<']));
+        own.map(str::to_owned).collect()
+    }
+
     /// Downloads packages into a folder, where apt checks them against the signed lists, and unpacks them over each
     /// other below `root`. Gives the names of their files.
     pub fn unpack(&self, packages: &[&str], into: &Path, root: &Path) -> anyhow::Result<Vec<String>> {

@@ -37,7 +37,9 @@ use crate::{
 };
 
 pub use self::{
+    apt::{Apt, Archive, Suite},
     attempt::Ended,
+    cache::place,
     fetch::ensure as fetch_kernel,
     kernels::{KERNELS, Kernel},
     nics::Nic,
