@@ -67,7 +67,8 @@ impl Sampling {
     #[inline(always)]
     fn chooses_segment(&self, frame: &Frame, payload: u32) -> bool {
         let asks = payload > 0 || frame.tcp_flags & FIN_SYN != 0;
-        let by_sequence = self.chooses_byte(frame.seq) | self.chooses_byte(end_of(frame.seq, payload, frame.tcp_flags));
+        let by_sequence =
+            self.chooses_byte(frame.seq) | self.chooses_byte(end_of(frame.seq, payload, frame.tcp_flags));
         let by_answer = self.chooses_byte(frame.ack) | self.chooses_byte(frame.ack.wrapping_sub(STRETCH));
         (asks & by_sequence) | ((frame.tcp_flags & ACK != 0) & by_answer)
     }
@@ -98,7 +99,28 @@ mod tests {
 
     fn ipv4(protocol: u8, layer4: &[u8]) -> Vec<u8> {
         let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-        bytes.extend([0x45, 0, 0, 20 + layer4.len() as u8, 0, 7, 0x40, 0, 64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+        bytes.extend([
+            0x45,
+            0,
+            0,
+            20 + layer4.len() as u8,
+            0,
+            7,
+            0x40,
+            0,
+            64,
+            protocol,
+            0,
+            0,
+            192,
+            0,
+            2,
+            1,
+            192,
+            0,
+            2,
+            2,
+        ]);
         bytes.extend(layer4);
         bytes
     }

@@ -168,6 +168,16 @@ pub struct RecordArgs {
     /// What carries the records from the kernel to vmhop
     #[arg(long, value_enum, value_name = "KIND", default_value_t = BufferMode::Auto)]
     pub buffers: BufferMode,
+    /// Record only a part of the frames, the same at every hop and whole exchanges: 1/64, or auto
+    ///
+    /// A frame is chosen by what no hop changes and what question and answer share: echo by its sequence number, TCP in
+    /// stretches of 1 MiB of its stream, UDP by flow. Counts are then of the chosen frames. auto leaves out as many as keep
+    /// the cost of measuring within --budget, and says so.
+    #[arg(long, value_name = "1/N|auto")]
+    pub sample: Option<String>,
+    /// What --sample auto may cost, programs and reader together, in percent of one CPU [default: 2%]
+    #[arg(long, value_name = "PERCENT")]
+    pub budget: Option<String>,
     /// Write the report at the end as JSON, as `vmhop report --format json` does
     ///
     /// The output of CMD then goes to standard error, so that standard output holds the JSON alone.

@@ -7,6 +7,7 @@ pub mod fuzz;
 mod hooks;
 mod hops;
 mod output;
+mod sample;
 mod select;
 mod size;
 
@@ -18,6 +19,7 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
+pub use self::sample::{LARGEST as LARGEST_SAMPLE, SampleWish};
 use crate::{
     cli::RecordArgs,
     correlate::Limits,
@@ -49,6 +51,8 @@ pub struct RecordConfig {
     pub ring_bytes: u32,
     /// Which buffers they are.
     pub buffer_mode: BufferMode,
+    /// Which part of the frames to record; none for all.
+    pub sample: Option<SampleWish>,
     /// The command to run meanwhile, its arguments behind it; empty for none.
     pub command: Vec<OsString>,
     /// Where its output goes.
@@ -83,7 +87,7 @@ impl RecordConfig {
         let topology = Topology::discover()?;
         let mut vms = select::vms(&topology, &args.vms)?;
         select::use_nics(&mut vms, &args.nics)?;
-        let Typed { filter, duration, output, ring_bytes, hooks, user_hops, only } = typed;
+        let Typed { filter, duration, output, ring_bytes, sample, hooks, user_hops, only } = typed;
         let wishes = Wishes { xdp: args.xdp, hooks, user_hops, only };
         let (command, json) = (args.command.clone(), args.json);
         Ok(RecordConfig {
@@ -96,6 +100,7 @@ impl RecordConfig {
             btf: args.btf.clone(),
             ring_bytes,
             buffer_mode: args.buffers,
+            sample,
             command,
             command_output: if json { CommandOutput::Apart } else { CommandOutput::Inherited },
             json,
@@ -129,6 +134,7 @@ struct Typed {
     duration: Option<Duration>,
     output: PathBuf,
     ring_bytes: u32,
+    sample: Option<SampleWish>,
     hooks: Vec<(Hop, Hook)>,
     user_hops: Vec<Definition>,
     only: Vec<Hop>,
@@ -140,6 +146,7 @@ impl Typed {
             filter: filter(args.filter.as_deref())?,
             duration: args.duration.as_deref().map(duration).transpose()?,
             ring_bytes: size::ring_bytes(&args.ring_size)?,
+            sample: sample::wish(args.sample.as_deref(), args.budget.as_deref())?,
             hooks: args.hooks.iter().map(|typed| hooks::wish(typed)).collect::<Result<_>>()?,
             only: args.only.iter().map(|typed| hops::named(typed)).collect::<Result<_>>()?,
             user_hops: profile::gather(&args.own.hops, &args.own.profiles)?,

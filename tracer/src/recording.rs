@@ -42,6 +42,20 @@ pub struct Header {
     /// Names of the user's own hops, in the order of their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user_hops: Vec<String>,
+    /// Which part of the frames was recorded; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Sampled>,
+}
+
+/// A choice of frames, by [`tracer_common::sample`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Random number of the choice.
+    pub seed: u32,
+    /// One of so many, to begin with.
+    pub one_in: u32,
+    /// Share of one CPU that measuring was to take at most, 0 to 1, by changing the choice.
+    pub budget: Option<f64>,
 }
 
 impl Header {
@@ -132,6 +146,13 @@ pub enum Note {
     Bill(Bill),
     /// Functions of the code addresses that dropped frames.
     Symbols(BTreeMap<u64, String>),
+    /// From a time on another part of the frames is chosen; told before that time.
+    Sampled {
+        /// `CLOCK_MONOTONIC`, ns.
+        from_ns: u64,
+        /// One of so many.
+        one_in: u32,
+    },
     /// Something the reader of the report should know.
     Warning {
         /// One sentence.
@@ -161,6 +182,28 @@ pub struct Counters {
     pub reader_cpu_ns: u64,
     /// Wall time since the start, ns.
     pub wall_ns: u64,
+    /// Time in which the kernel measured the programs, ns; 0: all the time.
+    #[serde(default)]
+    pub metered_ns: u64,
+}
+
+impl Counters {
+    /// Each program's cost in all the time, from what was measured in a part of it.
+    pub fn programs_in_all(&self) -> Vec<ProgramCost> {
+        let factor =
+            if self.metered_ns == 0 { 1.0 } else { (self.wall_ns as f64 / self.metered_ns as f64).max(1.0) };
+        let scaled = |value: u64| (value as f64 * factor).round() as u64;
+        let in_all = |cost: &ProgramCost| {
+            let ProgramCost { program, runs, run_ns, missed } = cost.clone();
+            ProgramCost { program, runs: scaled(runs), run_ns: scaled(run_ns), missed }
+        };
+        self.programs.iter().map(in_all).collect()
+    }
+
+    /// CPU time of programs and reader so far, ns.
+    pub fn spent_ns(&self) -> u64 {
+        self.reader_cpu_ns + self.programs_in_all().iter().map(|program| program.run_ns).sum::<u64>()
+    }
 }
 
 /// One BPF program's cost, from the kernel's own statistics.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bill::{ThreadRow, VcpuTimeKind, VcpuTimeRow, VmBill};
 use crate::{
-    recording::{Host, ProgramCost},
+    recording::{Host, ProgramCost, Sampled},
     topology::Topology,
 };
 
@@ -75,6 +75,9 @@ pub struct Recording {
     pub vms: Vec<String>,
     /// The filter as typed, empty for none.
     pub filter: String,
+    /// Which part of the frames was recorded; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<SampledRow>,
     /// The command that ran meanwhile.
     pub command: Vec<String>,
     /// Whether the recording was closed; false after a crash or a cut.
@@ -85,6 +88,31 @@ pub struct Recording {
     pub failed: bool,
     /// Records read.
     pub events: u64,
+}
+
+/// Which part of the frames was recorded: the same ones at every hop. All counts of frames are of these.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampledRow {
+    /// At least one of so many.
+    pub one_in_at_least: u32,
+    /// At most one of so many.
+    pub one_in_at_most: u32,
+    /// Share of one CPU that measuring was to take at most, 0 to 1.
+    pub budget: Option<f64>,
+}
+
+impl SampledRow {
+    /// As the recording began.
+    pub fn new(sampled: Sampled) -> SampledRow {
+        let Sampled { seed: _, one_in, budget } = sampled;
+        SampledRow { one_in_at_least: one_in, one_in_at_most: one_in, budget }
+    }
+
+    /// The choice has changed.
+    pub fn changed(&mut self, one_in: u32) {
+        self.one_in_at_least = self.one_in_at_least.min(one_in);
+        self.one_in_at_most = self.one_in_at_most.max(one_in);
+    }
 }
 
 /// One hop's coverage.
@@ -402,6 +430,10 @@ pub struct Cost {
     pub reader_cpu_ns: u64,
     /// Wall time of the recording, by which the shares are taken.
     pub wall_ns: u64,
+    /// Time in which the kernel measured the programs, from which their figures are reckoned for all the time; absent or 0:
+    /// it measured all the time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub metered_ns: u64,
     /// Share of one CPU that the programs took, 0 to 1.
     pub programs_share: f64,
     /// Share of one CPU that the reader took, 0 to 1.
@@ -410,4 +442,8 @@ pub struct Cost {
     pub events_per_exchange: Option<f64>,
     /// Mean time of the programs per passage.
     pub programs_ns_per_passage: Option<f64>,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }

@@ -17,12 +17,16 @@ use tracer_common::hop::{Hook, Hop};
 pub use self::observer::{EachExchange, Observer, Unobserved};
 use self::{bill::BillBook, flows::FlowBook, wire::WireBook};
 use crate::{
-    correlate::{Correlator, Limits, Options, exchange::Exchanger, threads::Threads},
+    correlate::{
+        Correlator, Limits, Options,
+        exchange::{Exchanger, SampledFrames},
+        threads::Threads,
+    },
     latency::LatencyBook,
     loss::LossBook,
     record::{Item, ReadError, RecordReader},
     recording::{Counters, Header, Note},
-    report::{Report, WarningRow},
+    report::{Report, SampledRow, WarningRow},
     warnings,
 };
 
@@ -36,6 +40,7 @@ struct Books {
     wire: WireBook,
     flows: FlowBook,
     symbols: BTreeMap<u64, String>,
+    sampled: Option<SampledRow>,
     notes: Vec<String>,
     ended: Option<String>,
     failed: bool,
@@ -153,12 +158,19 @@ fn correlator_for(header: &Header, abi: u32, limits: Limits, served: &[Hop]) -> 
     Correlator::new(limits, threads, header.topology.vms.len(), options)
 }
 
+fn exchanger_for(header: &Header, limits: Limits) -> Exchanger {
+    let mut exchanger = Exchanger::new(limits, taps::vms(header));
+    exchanger.sampled = header.sampled.map(|sampled| SampledFrames::new(sampled.seed, sampled.one_in));
+    exchanger
+}
+
 impl Books {
     fn new(header: &Header, limits: Limits) -> Books {
         Books {
             latency: LatencyBook::default(),
             loss: LossBook::new(taps::facts(header)),
-            exchanger: Exchanger::new(limits, taps::vms(header)),
+            exchanger: exchanger_for(header, limits),
+            sampled: header.sampled.map(SampledRow::new),
             counters: Counters::default(),
             bill: BillBook::default(),
             wire: WireBook::default(),
@@ -186,8 +198,19 @@ impl Books {
             Note::Counters(counters) => self.counters = counters,
             Note::Bill(bill) => self.bill.note(bill),
             Note::Symbols(symbols) => self.symbols.extend(symbols),
+            Note::Sampled { from_ns, one_in } => self.sampled(from_ns, one_in),
             Note::Warning { text } => self.notes.push(text),
             Note::End { reason, failed } => (self.ended, self.failed) = (Some(reason), failed),
+        }
+    }
+
+    /// The choice of frames changes.
+    fn sampled(&mut self, from_ns: u64, one_in: u32) {
+        if let Some(sampled) = &mut self.exchanger.sampled {
+            sampled.change(from_ns, one_in);
+        }
+        if let Some(row) = &mut self.sampled {
+            row.changed(one_in);
         }
     }
 

@@ -53,6 +53,7 @@ fn recording(header: &Header, books: &Books, complete: bool) -> Recording {
         duration_ns: books.last_ns.saturating_sub(books.first_ns),
         vms: header.vms.clone(),
         filter: header.filter.clone(),
+        sampled: books.sampled.clone(),
         command: header.command.clone(),
         complete: complete && books.ended.is_some(),
         failed: books.failed,
@@ -357,10 +358,10 @@ fn program_name(header: &Header, program: &str) -> String {
 
 fn cost(header: &Header, books: &Books, exchanges: u64) -> Cost {
     let counters = &books.counters;
-    let programs_ns = counters.programs.iter().map(|program| program.run_ns).sum::<u64>();
+    let mut programs = counters.programs_in_all();
+    let programs_ns = programs.iter().map(|program| program.run_ns).sum::<u64>();
     let share = |part: u64| if counters.wall_ns == 0 { 0.0 } else { part as f64 / counters.wall_ns as f64 };
     let passages = books.loss.passages.count;
-    let mut programs = counters.programs.clone();
     for program in &mut programs {
         program.program = program_name(header, &program.program);
     }
@@ -371,6 +372,7 @@ fn cost(header: &Header, books: &Books, exchanges: u64) -> Cost {
         programs_ns,
         reader_cpu_ns: counters.reader_cpu_ns,
         wall_ns: counters.wall_ns,
+        metered_ns: counters.metered_ns,
         programs_share: share(programs_ns),
         reader_share: share(counters.reader_cpu_ns),
         events_per_exchange: (exchanges > 0).then(|| books.events as f64 / exchanges as f64),

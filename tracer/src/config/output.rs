@@ -76,6 +76,7 @@ mod tests {
             drop_reasons: BTreeMap::new(),
             exit_reasons: BTreeMap::new(),
             user_hops: Vec::new(),
+            sampled: None,
         };
         let mut bytes = Vec::new();
         RecordWriter::create(&mut bytes, &header).unwrap().finish().unwrap();

@@ -17,6 +17,7 @@
 
 mod kinds;
 mod questions;
+mod sampled;
 mod tcp;
 mod udp;
 
@@ -25,7 +26,10 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 use tracer_common::{frame::Kind, hop::Hop};
 
-pub use self::kinds::{Exchange, ExchangeKind, Initiator, Tally};
+pub use self::{
+    kinds::{Exchange, ExchangeKind, Initiator, Tally},
+    sampled::{NOTICE_NS, SampledFrames},
+};
 use self::{
     questions::{Question, Questions, is_doubted},
     tcp::{FIN, SENT_WITHIN_NS, SYN},
@@ -58,6 +62,8 @@ pub struct Exchanger {
     sent: Recent<Key, u32>,
     /// By UDP flow, of either direction: which direction asks.
     askers: Recent<Key, Asker>,
+    /// Which frames were recorded, if not all.
+    pub sampled: Option<SampledFrames>,
     now_ns: u64,
     ready: VecDeque<Exchange>,
     /// Counts by kind and the side that asked.
@@ -79,6 +85,7 @@ impl Exchanger {
             datagrams: Questions::new((limits.open / 4).max(1), udp::PATIENCE_NS),
             sent: Recent::new(limits.open, SENT_WITHIN_NS),
             askers: Recent::new(limits.open, udp::QUIET_NS),
+            sampled: None,
             now_ns: 0,
             ready: VecDeque::new(),
             tallies: FxHashMap::default(),

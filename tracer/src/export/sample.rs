@@ -35,6 +35,7 @@ pub(crate) fn empty() -> Report {
             started: "2026-11-22T18:00:00Z".to_owned(),
             duration_ns: 0,
             vms: vec!["lab".to_owned()],
+            sampled: None,
             filter: String::new(),
             command: Vec::new(),
             complete: true,
@@ -308,6 +309,7 @@ fn cost() -> Cost {
     let program =
         |name: &str, runs, run_ns| ProgramCost { program: name.to_owned(), runs, run_ns, missed: 0 };
     Cost {
+        metered_ns: 0,
         programs: vec![
             program("netif_receive_skb", 4_821, 1_205_250),
             program("sched_switch", 90_311, 8_127_990),

@@ -13,6 +13,8 @@ pub(super) mod path;
 mod sections;
 pub(super) mod table;
 
+pub(super) use self::sections::part;
+
 /// Writes the report for a terminal of so many columns; 100 is a good choice where there is none.
 ///
 /// # Errors

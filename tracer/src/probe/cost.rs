@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd as _, OwnedFd},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow};
@@ -20,8 +21,17 @@ use crate::recording::{Counters, ProgramCost};
 pub struct CostMeter {
     lost: PerCpuArray<MapData, u64>,
     programs: Vec<(String, OwnedFd)>,
-    _stats: Option<OwnedFd>,
+    /// While it is open, the kernel measures.
+    stats: Option<OwnedFd>,
+    /// Of those that are over: when the present spell began or ended, and how long all were.
+    turned: Instant,
+    metered: Duration,
 }
+
+/// The kernel's measuring costs each run of a program two reads of the clock, about as much as a program itself: so it
+/// measures in a part of the time only.
+const MEASURE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(180);
 
 impl CostMeter {
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<CostMeter> {
@@ -29,14 +39,34 @@ impl CostMeter {
         let loaded = |(name, program): (&str, &aya::programs::Program)| {
             Some((name.to_owned(), program.fd().ok()?.as_fd().try_clone_to_owned().ok()?))
         };
-        // v5.8 and later; without it costs read as zero runs, which the report shows as not measured.
-        let stats =
-            enable_stats(Stats::RunTime).inspect_err(|error| log::warn!("no run-time statistics: {error}"));
         Ok(CostMeter {
             lost: PerCpuArray::try_from(map)?,
             programs: ebpf.programs().filter_map(loaded).collect(),
-            _stats: stats.ok(),
+            stats: measure(),
+            turned: Instant::now(),
+            metered: Duration::ZERO,
         })
+    }
+
+    /// Lets the kernel measure for a while, or pause; to be called often.
+    pub fn turn(&mut self) {
+        let spell = self.turned.elapsed();
+        match &self.stats {
+            Some(_) if spell >= MEASURE => {
+                self.stats = None;
+                // It measured until now.
+                self.metered += self.turned.elapsed();
+            }
+            None if spell >= PAUSE => self.stats = measure(),
+            _ => return,
+        }
+        self.turned = Instant::now();
+    }
+
+    /// How long the kernel measured so far, ns.
+    pub fn metered_ns(&self) -> u64 {
+        let present = if self.stats.is_some() { self.turned.elapsed() } else { Duration::ZERO };
+        (self.metered + present).as_nanos() as u64
     }
 
     /// Adds what the kernel counted so far to `counters`.
@@ -58,6 +88,11 @@ impl CostMeter {
             self.programs.iter().filter_map(|(name, program)| cost_of(name, program)).collect();
         Ok(())
     }
+}
+
+/// v5.8 and later; without it costs read as zero runs, which the report shows as not measured.
+fn measure() -> Option<OwnedFd> {
+    enable_stats(Stats::RunTime).inspect_err(|error| log::debug!("no run-time statistics: {error}")).ok()
 }
 
 fn cost_of(name: &str, program: &OwnedFd) -> Option<ProgramCost> {

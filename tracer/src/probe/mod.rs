@@ -14,11 +14,7 @@ mod trial;
 mod xdp;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use aya::{
-    Btf, Ebpf, EbpfLoader, Pod,
-    maps::Array,
-    programs::links::FdLink,
-};
+use aya::{Btf, Ebpf, EbpfLoader, Pod, maps::Array, programs::links::FdLink};
 pub use bill::ExitMeter;
 pub(crate) use buffers::Slots;
 pub use buffers::{BufferMode, Buffers, Outlet};
@@ -31,6 +27,7 @@ use tracer_common::{
     config::{self, Offsets, Settings},
     filter::Clause,
     hop::{Hook, Hop},
+    sample::Sampling,
 };
 pub use trial::{Trial, try_out};
 
@@ -184,6 +181,14 @@ impl Probe {
     /// What the programs write to; can be taken once.
     pub fn outlet(&mut self) -> Result<Outlet> {
         self.buffers.outlet(&mut self.ebpf)
+    }
+
+    /// Has one of `one_in` frames recorded from now on, where the programs were told to choose.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn choose_one_in(&mut self, one_in: u32) -> Result<()> {
+        write_array(&mut self.ebpf, "SAMPLE_LIMIT", &[Sampling::one_in(one_in, 0).limit])
     }
 
     /// The programs' own diagnostics; nothing where the object has none.

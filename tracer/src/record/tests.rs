@@ -46,6 +46,7 @@ fn header() -> Header {
         drop_reasons: BTreeMap::from([(2, "NOT_SPECIFIED".to_owned())]),
         exit_reasons: BTreeMap::from([(1, BTreeMap::from([(12, "HLT".to_owned())]))]),
         user_hops: Vec::new(),
+        sampled: None,
     }
 }
 
@@ -115,6 +116,7 @@ fn notes() -> Vec<Note> {
         programs: vec![program],
         reader_cpu_ns: 3,
         wall_ns: 4,
+        metered_ns: 0,
     };
     vec![
         Note::Flow(flow),

@@ -1,6 +1,7 @@
 //! The one event loop: attaches, drains the ring into the recording, watches what could go away, and stops
 //! cleanly whatever ends it. With `source` the only module that names tokio.
 
+mod budget;
 mod command;
 mod prepare;
 mod sink;

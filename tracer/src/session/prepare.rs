@@ -37,8 +37,13 @@ impl Prepared {
         let mut plan = Plan::new(&btf.facts(&config.wishes.functions()).with_vms(&vms), &config.wishes)?;
         let (text, clauses) = &config.filter;
         let exits = exit_format(&vms);
+        let sampled = config.sample.map(|wish| random_seed().map(|seed| wish.sampled(seed))).transpose()?;
         let setup = Setup {
-            settings: settings(&btf, &config.vms, clauses.len())?,
+            settings: Settings {
+                sampled: sampled.is_some().into(),
+                sample_seed: sampled.map_or(0, |sampled| sampled.seed),
+                ..settings(&btf, &config.vms, clauses.len())?
+            },
             clauses: clauses.clone(),
             // -v: what is lost and why; -vv: every frame that makes no sense.
             log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
@@ -47,6 +52,9 @@ impl Prepared {
         };
         let mut probe = Probe::attach(&setup, &mut plan)?;
         probe.notes.extend(plan.notes.iter().cloned());
+        if let Some(sampled) = sampled {
+            probe.choose_one_in(sampled.one_in)?;
+        }
         let (wall, monotonic) = clocks()?;
         let bill = BillMeter::start(&config.vms, probe.exit_meter(&setup.targets)?);
         if let Err(why) = &exits {
@@ -61,6 +69,7 @@ impl Prepared {
             devices: setup.targets.slots(),
             plan: plan.hops(),
             filter: text.clone(),
+            sampled,
             command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             drop_reasons: btf.drop_reasons(),
             exit_reasons: exits.map(|format| format.names).unwrap_or_default(),
@@ -116,6 +125,10 @@ fn vhost_work_from_wait(btf: &KernelBtf) -> u32 {
         (Some(wait), Some(work)) if work > wait => work - wait,
         _ => 40,
     }
+}
+
+fn random_seed() -> Result<u32> {
+    Ok(random_key()?[0] as u32)
 }
 
 fn random_key() -> Result<[u64; 2]> {

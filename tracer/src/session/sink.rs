@@ -10,10 +10,11 @@ use anyhow::{Context as _, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use tracer_common::hop::Hop;
 
-use super::{Progress, prepare::Prepared};
+use super::{Progress, budget::Budget, prepare::Prepared};
 use crate::{
     bill::meter::BillMeter,
     config::RecordConfig,
+    correlate::exchange::NOTICE_NS,
     decode::Record,
     host::monotonic_ns,
     plan::symbols,
@@ -36,6 +37,9 @@ pub(super) struct Sink {
     source: Source,
     meter: CostMeter,
     bill: BillMeter,
+    budget: Option<Budget>,
+    /// When the choice of frames changes, and to one of how many.
+    choice: Option<(u64, u32)>,
     diagnostics: Option<Diagnostics>,
     writer: RecordWriter<File>,
     counters: Counters,
@@ -68,6 +72,8 @@ impl Sink {
             source: Source::new(probe.outlet()?),
             meter: probe.cost_meter()?,
             bill,
+            budget: config.sample.and_then(|wish| Some(Budget::new(wish.budget?, wish.one_in))),
+            choice: None,
             diagnostics: if config.verbose > 0 { probe.diagnostics() } else { None },
             probe,
             writer,
@@ -90,6 +96,7 @@ impl Sink {
 
     /// Moves what waits in the ring into the recording.
     pub(super) fn drain(&mut self) -> Result<()> {
+        self.meter.turn();
         let (writer, frames, attached_ns) = (&mut self.writer, &mut self.frames, self.attached_ns);
         let dropped_at = &mut self.dropped_at;
         let write = |record| match record {
@@ -116,8 +123,36 @@ impl Sink {
         if self.counted.elapsed() >= COUNT_EVERY {
             self.counted = Instant::now();
             self.count()?;
+            self.spend()?;
         }
-        self.writer.flush()
+        self.writer.flush()?;
+        self.choose()
+    }
+
+    /// Holds what measuring costs against what it may cost. A new choice is told before it is made.
+    fn spend(&mut self) -> Result<()> {
+        let Some(budget) = &mut self.budget else { return Ok(()) };
+        let Some(one_in) = budget.spent(self.counters.spent_ns(), self.counters.wall_ns) else {
+            return Ok(());
+        };
+        let from_ns = monotonic_ns()? + NOTICE_NS;
+        self.writer.note(&Note::Sampled { from_ns, one_in })?;
+        if budget.is_exhausted() {
+            let text = format!(
+                "measuring took more than its budget at 1 of {one_in} frames too: what is recorded of threads and \
+                 interrupts is not left out; trace fewer hops with --hops"
+            );
+            self.writer.note(&Note::Warning { text })?;
+        }
+        self.choice = Some((from_ns, one_in));
+        Ok(())
+    }
+
+    /// Makes a choice that was told before.
+    fn choose(&mut self) -> Result<()> {
+        let now_ns = monotonic_ns()?;
+        let due = self.choice.take_if(|(from_ns, _)| *from_ns <= now_ns);
+        due.map_or(Ok(()), |(_, one_in)| self.probe.choose_one_in(one_in))
     }
 
     fn count(&mut self) -> Result<()> {
@@ -128,6 +163,7 @@ impl Sink {
         self.counters.undecoded = self.source.undecoded;
         self.counters.reader_cpu_ns = cpu_ns().saturating_sub(self.cpu_at_start_ns);
         self.counters.wall_ns = self.started.elapsed().as_nanos() as u64;
+        self.counters.metered_ns = self.meter.metered_ns();
         self.writer.note(&Note::Counters(self.counters.clone()))?;
         let bill = self.bill.read();
         self.writer.note(&Note::Bill(bill))

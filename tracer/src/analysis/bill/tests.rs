@@ -53,6 +53,7 @@ fn header(kvm: bool) -> Header {
         drop_reasons: BTreeMap::new(),
         exit_reasons: BTreeMap::from([(1, BTreeMap::from(names))]),
         user_hops: Vec::new(),
+        sampled: None,
     }
 }
 

@@ -6,8 +6,9 @@
 //! Bytes that are sent again can be answered in either sending. Where timestamps are in use the answer echoes that of
 //! the segment which caused it (RFC 7323, 4.3), and the sending with that timestamp is the question, as in the Eifel
 //! algorithm (RFC 3522). Otherwise both are ambiguous (Karn), counted, and left out.
+//! Where only a part of the frames was recorded, a segment asks only if its first acknowledgement was recorded ([`sampled`](super::sampled)).
 
-use super::{ExchangeKind, Exchanger, Key, Question, unanswered};
+use super::{ExchangeKind, Exchanger, Key, Question, sampled::may_be_first, unanswered};
 use crate::correlate::Passage;
 
 /// How long what a TCP flow has sent means something, ns of event time: nobody sends bytes again later (`TCP_RTO_MAX`,
@@ -51,6 +52,9 @@ impl Exchanger {
         if new_connection {
             self.give_up(key);
         }
+        if self.sampled.as_ref().is_some_and(|sampled| !sampled.holds_answer(end, passage.start_ns())) {
+            return;
+        }
         let mut question = Question::of(passage, end, false);
         question.ambiguous |= doubted;
         self.ask(key, passage, question, ROOM, |_| true);
@@ -87,6 +91,9 @@ impl Exchanger {
             questions.drain(..answered).collect::<Vec<Question>>()
         });
         let mut questions = questions.unwrap_or_default();
+        if self.sampled.is_some() {
+            questions.retain(|question| may_be_first(question, answer));
+        }
         if questions.iter().any(|question| question.contested) {
             questions = settle(questions, answer);
         }

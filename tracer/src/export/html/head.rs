@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::page::{section, warnings};
 use crate::{
     export::numbers::{ABSENT, count, counted, name, percent, time},
+    export::text::part,
     report::{HopRow, Report},
 };
 
@@ -44,6 +45,7 @@ fn about(report: &Report) -> Markup {
                 span data-ns=(recording.duration_ns) { (time(recording.duration_ns as f64)) } }
             @if !command.is_empty() { dt { "While running" } dd { code { (command.join(" ")) } } }
             @if !recording.filter.is_empty() { dt { "Filter" } dd { code { (name(&recording.filter)) } } }
+            @if let Some(sampled) = &recording.sampled { dt { "Recorded" } dd { (part(sampled)) } }
             dt { "Ended" } dd { (ended) }
             dt { "Recorded by" } dd { "vmhop " (name(&host.vmhop)) ", " (counted(recording.events, "record")) }
         }

@@ -6,8 +6,8 @@ use super::{paragraph, table};
 use crate::{
     export::numbers::{ABSENT, bar, count, counted, mean, name, percent, quantile, ratio, time},
     report::{
-        Cost, Drop, FlowRow, Group, HopRow, LayerRow, Losses, NicRow, Passages, Report, SegmentRow,
-        VanishedRow,
+        Cost, Drop, FlowRow, Group, HopRow, LayerRow, Losses, NicRow, Passages, Report, SampledRow,
+        SegmentRow, VanishedRow,
     },
 };
 
@@ -34,6 +34,9 @@ pub(super) fn title(report: &Report, width: usize, out: &mut dyn Write) -> io::R
     if !recording.filter.is_empty() {
         details.push(format!("filter \"{}\"", name(&recording.filter)));
     }
+    if let Some(sampled) = &recording.sampled {
+        details.push(part(sampled));
+    }
     if !recording.command.is_empty() {
         let words: Vec<String> = recording.command.iter().map(|word| name(word)).collect();
         details.push(format!("while running \"{}\"", words.join(" ")));
@@ -42,6 +45,26 @@ pub(super) fn title(report: &Report, width: usize, out: &mut dyn Write) -> io::R
         details.push(format!("ended: {}", name(ended)));
     }
     paragraph("  ", 2, &details.join("; "), width, out)
+}
+
+/// In which part of the time the programs were measured, where that was not all of it.
+fn metered(cost: &Cost) -> Option<f64> {
+    (cost.metered_ns > 0 && cost.metered_ns < cost.wall_ns).then(|| ratio(cost.metered_ns, cost.wall_ns))
+}
+
+/// Which part of the frames was recorded.
+pub(in crate::export) fn part(sampled: &SampledRow) -> String {
+    let SampledRow { one_in_at_least, one_in_at_most, budget } = sampled;
+    let part = if one_in_at_least == one_in_at_most {
+        format!("1 of {} frames", count((*one_in_at_most).into()))
+    } else {
+        format!(
+            "1 of {} to 1 of {} frames",
+            count((*one_in_at_least).into()),
+            count((*one_in_at_most).into())
+        )
+    };
+    budget.map_or(part.clone(), |budget| format!("{part}, for {} of one CPU", percent(budget)))
 }
 
 pub(super) fn warnings(report: &Report, grave: bool, width: usize, out: &mut dyn Write) -> io::Result<()> {
@@ -324,6 +347,9 @@ pub(super) fn cost(cost: &Cost, out: &mut dyn Write) -> io::Result<()> {
         percent(cost.programs_share),
         percent(cost.reader_share)
     )?;
+    if let Some(share) = metered(cost) {
+        writeln!(out, "  programs measured in {} of the time, and reckoned for all of it", percent(share))?;
+    }
     let events = cost.events_per_exchange.map_or(ABSENT.to_owned(), |events| format!("{events:.1}"));
     writeln!(out, "  events per exchange {events}, programs per frame {}", mean(cost.programs_ns_per_passage))
 }
