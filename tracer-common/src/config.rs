@@ -131,7 +131,8 @@ impl DeviceBucket {
     /// Sets the value of a key; 0 takes the key out. Whether there was room.
     pub fn set(&mut self, key: u64, value: u32) -> bool {
         let known = |keys: &[u64]| keys.iter().position(|other| *other == key);
-        let Some(place) = known(&self.keys).or_else(|| self.values.iter().position(|value| *value == 0)) else {
+        let Some(place) = known(&self.keys).or_else(|| self.values.iter().position(|value| *value == 0))
+        else {
             return value == 0;
         };
         self.keys[place] = if value == 0 { 0 } else { key };

@@ -156,7 +156,8 @@ fn passes(frame: &Frame) -> bool {
 /// Sends the addresses of a flow that was not seen before.
 #[inline(always)]
 fn introduce(frame: &Frame) {
-    let Some(sent) = maps::FLOWS.get_ptr_mut((frame.flow ^ (frame.flow >> 32)) as u32 % maps::FLOW_PLACES) else {
+    let Some(sent) = maps::FLOWS.get_ptr_mut((frame.flow ^ (frame.flow >> 32)) as u32 % maps::FLOW_PLACES)
+    else {
         return;
     };
     // SAFETY: the map's value; a change at the same moment sends a flow twice.

@@ -5,6 +5,7 @@
 #[doc(hidden)]
 pub mod fuzz;
 mod hooks;
+mod live;
 mod output;
 mod select;
 mod size;
@@ -18,8 +19,9 @@ use tracer_common::{
 };
 
 use crate::{
-    cli::RecordArgs,
+    cli::{LiveArgs, RecordArgs, TraceArgs},
     correlate::Limits,
+    live::Window,
     plan::Wishes,
     preflight,
     probe::{BufferMode, Buffers},
@@ -27,19 +29,15 @@ use crate::{
     topology::{Topology, Vm},
 };
 
-/// A recording to make.
+/// What is to be traced, and how.
 #[derive(Clone, Debug)]
-pub struct RecordConfig {
+pub struct TraceConfig {
     /// The VMs to trace; with `--nic`, the NICs of their taps are those named.
     pub vms: Vec<Vm>,
     /// All VMs of the host, as found.
     pub topology: Topology,
     /// The filter: as typed, empty for none, and as the kernel evaluates it.
     pub filter: (String, Vec<Clause>),
-    /// When to stop; none for at the command's end or an interrupt.
-    pub duration: Option<Duration>,
-    /// Where to record to.
-    pub output: PathBuf,
     /// What the user wants of the plan.
     pub wishes: Wishes,
     /// File with this kernel's BTF, where it is not the kernel's own.
@@ -48,14 +46,38 @@ pub struct RecordConfig {
     pub ring_bytes: u32,
     /// Which buffers they are.
     pub buffer_mode: BufferMode,
+    /// How often `-v` was given.
+    pub verbose: u8,
+}
+
+/// A recording to make.
+#[derive(Clone, Debug)]
+pub struct RecordConfig {
+    /// What is traced.
+    pub trace: TraceConfig,
+    /// When to stop; none for at the command's end or an interrupt.
+    pub duration: Option<Duration>,
+    /// Where to record to.
+    pub output: PathBuf,
     /// The command to run meanwhile, its arguments behind it; empty for none.
     pub command: Vec<OsString>,
     /// Where its output goes.
     pub command_output: CommandOutput,
     /// Whether the report at the end is JSON.
     pub json: bool,
-    /// How often `-v` was given.
-    pub verbose: u8,
+}
+
+/// A view to show.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    /// What is traced.
+    pub trace: TraceConfig,
+    /// Where to record to meanwhile; none for nowhere.
+    pub output: Option<PathBuf>,
+    /// Of how long a time the figures are.
+    pub window: Window,
+    /// How often to draw.
+    pub interval: Duration,
 }
 
 /// Where the output of the command goes that runs meanwhile.
@@ -69,6 +91,27 @@ pub enum CommandOutput {
     File(PathBuf),
 }
 
+impl TraceConfig {
+    fn new(typed: TypedTrace, args: &TraceArgs, verbose: u8) -> Result<TraceConfig> {
+        preflight::require(args.btf.is_some())?;
+        let topology = Topology::discover()?;
+        let mut vms = select::vms(&topology, &args.vms)?;
+        select::use_nics(&mut vms, &args.nics)?;
+        let TypedTrace { filter, ring_bytes, hooks, user_hops } = typed;
+        let wishes = Wishes { xdp: args.xdp, hooks, user_hops };
+        let (btf, buffer_mode) = (args.btf.clone(), args.buffers);
+        Ok(TraceConfig { vms, topology, filter, wishes, btf, ring_bytes, buffer_mode, verbose })
+    }
+
+    /// Where the programs leave their records.
+    ///
+    /// # Errors
+    /// Buffers that this kernel does not have.
+    pub fn buffers(&self) -> Result<Buffers> {
+        Buffers::new(self.buffer_mode, self.ring_bytes)
+    }
+}
+
 impl RecordConfig {
     /// Validates what was typed and finds what it names on this host: first the words, then whether the host
     /// can record, then the VMs.
@@ -77,39 +120,32 @@ impl RecordConfig {
     /// A word that means nothing, a host that cannot record, a VM or device that does not exist; each with its
     /// remedy.
     pub fn from_args(args: &RecordArgs, verbose: u8) -> Result<RecordConfig> {
-        let typed = Typed::parse(args)?;
-        preflight::require(args.btf.is_some())?;
-        let topology = Topology::discover()?;
-        let mut vms = select::vms(&topology, &args.vms)?;
-        select::use_nics(&mut vms, &args.nics)?;
-        let Typed { filter, duration, output, ring_bytes, hooks, user_hops } = typed;
-        let wishes = Wishes { xdp: args.xdp, hooks, user_hops };
+        let typed = TypedTrace::parse(&args.trace)?;
+        let duration = args.duration.as_deref().map(duration).transpose()?;
+        let output = output::choose(args.output.as_deref(), args.force)?;
         let (command, json) = (args.command.clone(), args.json);
         Ok(RecordConfig {
-            vms,
-            topology,
-            filter,
+            trace: TraceConfig::new(typed, &args.trace, verbose)?,
             duration,
             output,
-            wishes,
-            btf: args.btf.clone(),
-            ring_bytes,
-            buffer_mode: args.buffers,
             command,
             command_output: if json { CommandOutput::Apart } else { CommandOutput::Inherited },
             json,
-            verbose,
         })
     }
 }
 
-impl RecordConfig {
-    /// Where the programs leave their records.
+impl LiveConfig {
+    /// As [`RecordConfig::from_args`].
     ///
     /// # Errors
-    /// Buffers that this kernel does not have.
-    pub fn buffers(&self) -> Result<Buffers> {
-        Buffers::new(self.buffer_mode, self.ring_bytes)
+    /// As [`RecordConfig::from_args`].
+    pub fn from_args(args: &LiveArgs, verbose: u8) -> Result<LiveConfig> {
+        let typed = TypedTrace::parse(&args.trace)?;
+        let (window, interval) = (live::window(&args.window)?, live::interval(&args.interval)?);
+        let chosen = args.output.as_deref().map(|path| output::choose(Some(path), args.force));
+        let output = chosen.transpose()?;
+        Ok(LiveConfig { trace: TraceConfig::new(typed, &args.trace, verbose)?, output, window, interval })
     }
 }
 
@@ -123,24 +159,20 @@ pub fn limits(limit_frames: &str) -> Result<Limits> {
 
 /// What can be validated without looking at the host's VMs.
 #[derive(Debug)]
-struct Typed {
+struct TypedTrace {
     filter: (String, Vec<Clause>),
-    duration: Option<Duration>,
-    output: PathBuf,
     ring_bytes: u32,
     hooks: Vec<(Hop, Hook)>,
     user_hops: Vec<Definition>,
 }
 
-impl Typed {
-    fn parse(args: &RecordArgs) -> Result<Typed> {
-        Ok(Typed {
+impl TypedTrace {
+    fn parse(args: &TraceArgs) -> Result<TypedTrace> {
+        Ok(TypedTrace {
             filter: filter(args.filter.as_deref())?,
-            duration: args.duration.as_deref().map(duration).transpose()?,
             ring_bytes: size::ring_bytes(&args.ring_size)?,
             hooks: args.hooks.iter().map(|typed| hooks::wish(typed)).collect::<Result<_>>()?,
             user_hops: profile::gather(&args.own.hops, &args.own.profiles)?,
-            output: output::choose(args.output.as_deref(), args.force)?,
         })
     }
 }

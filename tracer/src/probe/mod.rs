@@ -13,11 +13,7 @@ mod trial;
 mod xdp;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use aya::{
-    Btf, Ebpf, EbpfLoader, Pod,
-    maps::Array,
-    programs::links::FdLink,
-};
+use aya::{Btf, Ebpf, EbpfLoader, Pod, maps::Array, programs::links::FdLink};
 pub use bill::ExitMeter;
 pub(crate) use buffers::Slots;
 pub use buffers::{BufferMode, Buffers, Outlet};
