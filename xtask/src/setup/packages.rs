@@ -13,7 +13,7 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: [Program; 17] = [
+const PROGRAMS: [Program; 18] = [
     Program { name: "ip", packages: ["iproute2", "iproute", "iproute2", "iproute2"] },
     Program {
         name: "qemu-system-x86_64",
@@ -38,6 +38,8 @@ const PROGRAMS: [Program; 17] = [
     Program { name: "sshd", packages: ["openssh-server", "openssh-server", "openssh", "openssh-server"] },
     // What a capture that vmhop writes is read by.
     Program { name: "tshark", packages: ["tshark", "wireshark-cli", "wireshark-cli", "wireshark"] },
+    // The terminal that the live view is looked at on.
+    Program { name: "tmux", packages: ["tmux", "tmux", "tmux", "tmux"] },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
     Program { name: "zstd", packages: ["zstd", "zstd", "zstd", "zstd"] },
     // Opens the pages of reports.

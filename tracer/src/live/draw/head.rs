@@ -66,7 +66,7 @@ fn traffic_line(shown: &Shown, look: Look) -> Line<'static> {
 fn exchanges_line(shown: &Shown, look: Look) -> Line<'static> {
     let figures = &shown.totals.exchanges;
     let unattributed = shown.layers.iter().find(|row| row.layer == Layer::Unattributed);
-    let residual = unattributed.map_or(0.0, |row| row.share);
+    let residual = unattributed.filter(|_| figures.count > 0).map(|row| row.share);
     let quiet = |text: &'static str| Span::styled(text, look.quiet());
     Line::from(vec![
         quiet("exchanges "),
@@ -78,7 +78,7 @@ fn exchanges_line(shown: &Shown, look: Look) -> Line<'static> {
         quiet("  p99 "),
         Span::raw(numbers::quantile(figures.p99_ns)),
         quiet("  residual "),
-        Span::raw(numbers::percent(residual)),
+        Span::raw(residual.map_or(numbers::ABSENT.to_owned(), numbers::percent)),
     ])
 }
 

@@ -7,7 +7,7 @@ use ratatui::{
     widgets::{Block, Borders, Clear, Paragraph},
 };
 
-use super::look::{Look, letter};
+use super::look::Look;
 use crate::{latency::Layer, live::keys::Ui};
 
 /// The row of keys.
@@ -37,7 +37,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: Look) {
     // Two lines of letters, for narrow terminals.
     let rest = letters.split_off(1 + 3 * (Layer::ALL.len() / 2));
     lines.extend([Line::from(letters), Line::from([vec![Span::raw("       ")], rest].concat())]);
-    debug_assert!(Layer::ALL.iter().all(|layer| !letter(*layer).is_empty()));
     let width = area.width.min(74);
     let height = area.height.min(lines.len() as u16 + 2);
     let place =

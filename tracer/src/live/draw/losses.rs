@@ -24,7 +24,7 @@ pub(super) fn brief(frame: &mut Frame<'_>, area: Rect, shown: &Shown, look: Look
 fn of_window(shown: &Shown) -> Line<'static> {
     let Passed { count: all, dropped, unfinished, ambiguous } = shown.passed();
     Line::raw(format!(
-        "last {} s: of {} {} dropped, {} without an end, {} ambiguous",
+        "last {} s: of {}, {} dropped, {} without an end, {} ambiguous",
         shown.window,
         numbers::counted(all, "passage"),
         count(dropped),

@@ -15,6 +15,7 @@ mod words;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect, Size},
+    style::Modifier,
     text::{Line, Text},
     widgets::{Block, Borders, Paragraph, Row, Table, Wrap},
 };
@@ -119,7 +120,7 @@ fn titled(frame: &mut Frame<'_>, area: Rect, title: String, look: Look) -> Rect 
     let block = Block::new()
         .borders(Borders::TOP)
         .border_style(look.quiet())
-        .title(Line::styled(format!(" {title} "), look.strong()));
+        .title(Line::styled(format!(" {title} "), look.strong().remove_modifier(Modifier::DIM)));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     inner

@@ -19,6 +19,8 @@ use crate::{
 
 /// From here on there is room for the longest segment.
 const WIDE: u16 = 130;
+/// And from here on for milliseconds, and for who asked.
+const ROOMY: u16 = 90;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, shown: &Shown, ui: &Ui, look: Look) {
     let by = match ui.order {
@@ -32,7 +34,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, shown: &Shown, ui: &Ui, lo
     }
     let bar = (area.width / 4).clamp(12, 40);
     let longest = if area.width >= WIDE { 40 } else { 0 };
-    let clock = if area.width >= 90 { 12 } else { 8 };
+    let roomy = area.width >= ROOMY;
+    let clock = if roomy { 12 } else { 8 };
     let header = [
         Text::raw("at"),
         Text::raw("kind"),
@@ -49,15 +52,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, shown: &Shown, ui: &Ui, lo
         Constraint::Length(bar),
         Constraint::Length(longest),
     ];
-    let rows = shown.slowest.iter().map(|row| exchange(row, bar, look)).collect();
+    let rows = shown.slowest.iter().map(|row| exchange(row, bar, roomy, look)).collect();
     scrolled(frame, area, header, widths, rows, &mut ui.scroll.clone(), look);
 }
 
-fn exchange(row: &SlowRow, bar: u16, look: Look) -> Row<'static> {
+fn exchange(row: &SlowRow, bar: u16, roomy: bool, look: Look) -> Row<'static> {
+    let asked = if roomy { format!(" ({})", row.initiator) } else { String::new() };
     Row::new([
         Text::raw(row.clock.clone()),
         Text::raw(row.kind),
-        Text::raw(format!("{} ({})", row.flow, row.initiator)),
+        Text::raw(format!("{}{asked}", row.flow)),
         right(numbers::time(row.total_ns as f64)),
         Text::from(Line::from(look.bar(&row.layers_ns, bar))),
         Text::raw(row.longest.clone()),
