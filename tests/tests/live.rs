@@ -158,7 +158,7 @@ fn events_that_the_view_does_not_get_are_said_to_be_lost() {
         return;
     }
     let pinging = Pinging::new("0.02");
-    let terminal = pinging.live(80, 24, "--ring-size 4096 --window 60s");
+    let terminal = pinging.live(80, 24, "--buffers ring --ring-size 4096 --window 60s");
     terminal.reads("[1 Overview]");
     pinging.signal("-STOP");
     // The ring has room for some sixty events: a few pings.

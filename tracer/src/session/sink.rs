@@ -106,7 +106,7 @@ impl<T: Target> Sink<T> {
         };
         let taken = self.source.drain(T::AT_ONCE, write)?;
         self.events += taken as u64;
-        self.more = taken == T::AT_ONCE;
+        self.more = taken >= T::AT_ONCE;
         Ok(())
     }
 
