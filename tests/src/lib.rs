@@ -14,6 +14,7 @@ pub mod python;
 pub mod recording;
 pub mod scene;
 pub mod stream;
+pub mod tmux;
 pub mod trace_cmd;
 pub mod traced;
 pub mod truth;

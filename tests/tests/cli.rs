@@ -19,7 +19,7 @@ const HOPS: usize = tracer::plan::REPORTED_HOPS.len();
 #[test]
 fn help_teaches_by_example_and_tells_exit_codes() {
     let place = Place::new();
-    for command in [&[][..], &["doctor"], &["topology"], &["record"], &["report"], &["lab"]] {
+    for command in [&[][..], &["doctor"], &["topology"], &["record"], &["live"], &["report"], &["lab"]] {
         let help = place.run(&[command, &["--help"]].concat());
         assert_eq!(help.code, Some(0), "{help:?}");
         for part in ["Examples:\n", "Exit status:\n", "  2  "] {

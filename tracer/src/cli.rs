@@ -37,6 +37,9 @@ pub enum Command {
     /// Record the way of each frame, then report where it spent its time
     #[command(long_about = help::RECORD, after_help = help::RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// Show on the terminal where frames spend their time right now
+    #[command(long_about = help::LIVE, after_help = help::LIVE_EXAMPLES)]
+    Live(LiveArgs),
     /// Report from a recording
     #[command(long_about = help::REPORT, after_help = help::REPORT_EXAMPLES)]
     Report(ReportArgs),
@@ -105,9 +108,9 @@ pub struct TopologyArgs {
     pub json: bool,
 }
 
-/// `vmhop record`.
+/// What is traced, and how.
 #[derive(Clone, Debug, Args)]
-pub struct RecordArgs {
+pub struct TraceArgs {
     /// VM to trace, by its name, its VMM's PID or one of its taps; may be repeated [default: all VMs]
     #[arg(long = "vm", value_name = "NAME|PID|TAP")]
     pub vms: Vec<String>,
@@ -123,17 +126,6 @@ pub struct RecordArgs {
     /// icmp, icmp6, tcp, udp, [src|dst] host, net and port, and, or, not and parentheses.
     #[arg(long, value_name = "EXPR")]
     pub filter: Option<String>,
-    /// Stop after this time: 500ms, 10s, 2m [default: when CMD ends, else at Ctrl-C]
-    #[arg(long, value_name = "D")]
-    pub duration: Option<String>,
-    /// File to record to [default: vmhop-YYYYMMDD-HHMMSS.vmhop, by UTC, in this folder]
-    ///
-    /// An existing recording is written over; another existing file only with --force.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Write over FILE even if it is no recording
-    #[arg(long)]
-    pub force: bool,
     /// How XDP programs are used on taps and NICs; a program that is on a device already is never replaced
     #[arg(long, value_enum, value_name = "MODE", default_value_t = XdpMode::Auto)]
     pub xdp: XdpMode,
@@ -161,7 +153,7 @@ pub struct RecordArgs {
     pub own: OwnHops,
     /// Size of the buffers between the kernel and vmhop, a power of two: 4MiB, 256MiB
     ///
-    /// Events that find them full are lost; the report counts them by hop. A busier host needs larger ones. Where each CPU
+    /// Events that find them full are lost, and counted by hop. A busier host needs larger ones. Where each CPU
     /// has a buffer of its own, they share it, but each has 1 MiB at least.
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub ring_size: String,
@@ -178,6 +170,25 @@ pub struct RecordArgs {
     /// What --sample auto may cost, programs and reader together, in percent of one CPU [default: 2%]
     #[arg(long, value_name = "PERCENT")]
     pub budget: Option<String>,
+}
+
+/// `vmhop record`.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// What is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    /// Stop after this time: 500ms, 10s, 2m [default: when CMD ends, else at Ctrl-C]
+    #[arg(long, value_name = "D")]
+    pub duration: Option<String>,
+    /// File to record to [default: vmhop-YYYYMMDD-HHMMSS.vmhop, by UTC, in this folder]
+    ///
+    /// An existing recording is written over; another existing file only with --force.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write over FILE even if it is no recording
+    #[arg(long)]
+    pub force: bool,
     /// Write the report at the end as JSON, as `vmhop report --format json` does
     ///
     /// The output of CMD then goes to standard error, so that standard output holds the JSON alone.
@@ -186,6 +197,26 @@ pub struct RecordArgs {
     /// Command to run meanwhile; the recording ends with it
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// `vmhop live`.
+#[derive(Clone, Debug, Args)]
+pub struct LiveArgs {
+    /// What is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    /// Figures are of so long a time: 2s, 10s or 60s; the key w changes it
+    #[arg(long, value_name = "D", default_value = "10s")]
+    pub window: String,
+    /// Draw as often as this: 100ms to 10s
+    #[arg(long, value_name = "D", default_value = "500ms")]
+    pub interval: String,
+    /// Record to this file meanwhile, for `vmhop report`
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write over FILE even if it is no recording
+    #[arg(long, requires = "output")]
+    pub force: bool,
 }
 
 /// `vmhop report`.
@@ -255,9 +286,9 @@ mod tests {
     fn the_command_to_run_keeps_its_own_options() {
         let typed = ["vmhop", "record", "--vm", "lab", "-o", "a.vmhop", "--", "ping", "-c", "3", "--", "x"];
         let Command::Record(args) = Cli::parse_from(typed).command else { panic!("another command") };
-        assert_eq!(args.vms, ["lab"]);
+        assert_eq!(args.trace.vms, ["lab"]);
         assert_eq!(args.command, ["ping", "-c", "3", "--", "x"]);
-        assert_eq!(args.ring_size, "32MiB");
+        assert_eq!(args.trace.ring_size, "32MiB");
     }
 
     #[test]

@@ -16,12 +16,13 @@ use clap::ValueEnum as _;
 
 pub use self::diff::diff;
 use crate::{
-    cli::{DoctorArgs, Format, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},
-    config::{self, RecordConfig},
+    cli::{DoctorArgs, Format, LiveArgs, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},
+    config::{self, LiveConfig, RecordConfig},
     correlate::Limits,
     doctor,
     export::{self, ExportError},
     failure::Failure,
+    live::{Live, terminal},
     profile::{self, SHIPPED},
     record::RecordReader,
     report::Report,
@@ -79,6 +80,21 @@ pub fn record(args: &RecordArgs, verbose: u8, out: &mut dyn Write) -> Result<Exi
         Some(failure) => Err(Failure::Run(anyhow!(failure))),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// `vmhop live`.
+///
+/// # Errors
+/// It could not start, or was ended by a failure.
+pub fn live(args: &LiveArgs, verbose: u8) -> Result<ExitCode, Failure> {
+    terminal::require().map_err(Failure::Usage)?;
+    let config = LiveConfig::from_args(args, verbose).map_err(Failure::Usage)?;
+    let begin = |header: &_| Live::begin(&config, header);
+    let ended = session::follow(&config.trace, begin).map_err(Failure::Usage)?;
+    if ended.failed {
+        return Err(Failure::Run(anyhow!(ended.reason)));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `vmhop report`.

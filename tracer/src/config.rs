@@ -6,6 +6,7 @@
 pub mod fuzz;
 mod hooks;
 mod hops;
+mod live;
 mod output;
 mod sample;
 mod select;
@@ -21,8 +22,9 @@ use tracer_common::{
 
 pub use self::sample::{LARGEST as LARGEST_SAMPLE, SampleWish};
 use crate::{
-    cli::RecordArgs,
+    cli::{LiveArgs, RecordArgs, TraceArgs},
     correlate::Limits,
+    live::Window,
     plan::Wishes,
     preflight,
     probe::{BufferMode, Buffers},
@@ -30,19 +32,15 @@ use crate::{
     topology::{Topology, Vm},
 };
 
-/// A recording to make.
+/// What is to be traced, and how.
 #[derive(Clone, Debug)]
-pub struct RecordConfig {
+pub struct TraceConfig {
     /// The VMs to trace; with `--nic`, the NICs of their taps are those named.
     pub vms: Vec<Vm>,
     /// All VMs of the host, as found.
     pub topology: Topology,
     /// The filter: as typed, empty for none, and as the kernel evaluates it.
     pub filter: (String, Vec<Clause>),
-    /// When to stop; none for at the command's end or an interrupt.
-    pub duration: Option<Duration>,
-    /// Where to record to.
-    pub output: PathBuf,
     /// What the user wants of the plan.
     pub wishes: Wishes,
     /// File with this kernel's BTF, where it is not the kernel's own.
@@ -53,14 +51,38 @@ pub struct RecordConfig {
     pub buffer_mode: BufferMode,
     /// Which part of the frames to record; none for all.
     pub sample: Option<SampleWish>,
+    /// How often `-v` was given.
+    pub verbose: u8,
+}
+
+/// A recording to make.
+#[derive(Clone, Debug)]
+pub struct RecordConfig {
+    /// What is traced.
+    pub trace: TraceConfig,
+    /// When to stop; none for at the command's end or an interrupt.
+    pub duration: Option<Duration>,
+    /// Where to record to.
+    pub output: PathBuf,
     /// The command to run meanwhile, its arguments behind it; empty for none.
     pub command: Vec<OsString>,
     /// Where its output goes.
     pub command_output: CommandOutput,
     /// Whether the report at the end is JSON.
     pub json: bool,
-    /// How often `-v` was given.
-    pub verbose: u8,
+}
+
+/// A view to show.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    /// What is traced.
+    pub trace: TraceConfig,
+    /// Where to record to meanwhile; none for nowhere.
+    pub output: Option<PathBuf>,
+    /// Of how long a time the figures are.
+    pub window: Window,
+    /// How often to draw.
+    pub interval: Duration,
 }
 
 /// Where the output of the command goes that runs meanwhile.
@@ -74,6 +96,27 @@ pub enum CommandOutput {
     File(PathBuf),
 }
 
+impl TraceConfig {
+    fn new(typed: TypedTrace, args: &TraceArgs, verbose: u8) -> Result<TraceConfig> {
+        preflight::require(args.btf.is_some())?;
+        let topology = Topology::discover()?;
+        let mut vms = select::vms(&topology, &args.vms)?;
+        select::use_nics(&mut vms, &args.nics)?;
+        let TypedTrace { filter, ring_bytes, sample, hooks, user_hops, only } = typed;
+        let wishes = Wishes { xdp: args.xdp, hooks, user_hops, only };
+        let (btf, buffer_mode) = (args.btf.clone(), args.buffers);
+        Ok(TraceConfig { vms, topology, filter, wishes, btf, ring_bytes, buffer_mode, sample, verbose })
+    }
+
+    /// Where the programs leave their records.
+    ///
+    /// # Errors
+    /// Buffers that this kernel does not have.
+    pub fn buffers(&self) -> Result<Buffers> {
+        Buffers::new(self.buffer_mode, self.ring_bytes)
+    }
+}
+
 impl RecordConfig {
     /// Validates what was typed and finds what it names on this host: first the words, then whether the host
     /// can record, then the VMs.
@@ -82,40 +125,32 @@ impl RecordConfig {
     /// A word that means nothing, a host that cannot record, a VM or device that does not exist; each with its
     /// remedy.
     pub fn from_args(args: &RecordArgs, verbose: u8) -> Result<RecordConfig> {
-        let typed = Typed::parse(args)?;
-        preflight::require(args.btf.is_some())?;
-        let topology = Topology::discover()?;
-        let mut vms = select::vms(&topology, &args.vms)?;
-        select::use_nics(&mut vms, &args.nics)?;
-        let Typed { filter, duration, output, ring_bytes, sample, hooks, user_hops, only } = typed;
-        let wishes = Wishes { xdp: args.xdp, hooks, user_hops, only };
+        let typed = TypedTrace::parse(&args.trace)?;
+        let duration = args.duration.as_deref().map(duration).transpose()?;
+        let output = output::choose(args.output.as_deref(), args.force)?;
         let (command, json) = (args.command.clone(), args.json);
         Ok(RecordConfig {
-            vms,
-            topology,
-            filter,
+            trace: TraceConfig::new(typed, &args.trace, verbose)?,
             duration,
             output,
-            wishes,
-            btf: args.btf.clone(),
-            ring_bytes,
-            buffer_mode: args.buffers,
-            sample,
             command,
             command_output: if json { CommandOutput::Apart } else { CommandOutput::Inherited },
             json,
-            verbose,
         })
     }
 }
 
-impl RecordConfig {
-    /// Where the programs leave their records.
+impl LiveConfig {
+    /// As [`RecordConfig::from_args`].
     ///
     /// # Errors
-    /// Buffers that this kernel does not have.
-    pub fn buffers(&self) -> Result<Buffers> {
-        Buffers::new(self.buffer_mode, self.ring_bytes)
+    /// As [`RecordConfig::from_args`].
+    pub fn from_args(args: &LiveArgs, verbose: u8) -> Result<LiveConfig> {
+        let typed = TypedTrace::parse(&args.trace)?;
+        let (window, interval) = (live::window(&args.window)?, live::interval(&args.interval)?);
+        let chosen = args.output.as_deref().map(|path| output::choose(Some(path), args.force));
+        let output = chosen.transpose()?;
+        Ok(LiveConfig { trace: TraceConfig::new(typed, &args.trace, verbose)?, output, window, interval })
     }
 }
 
@@ -129,10 +164,8 @@ pub fn limits(limit_frames: &str) -> Result<Limits> {
 
 /// What can be validated without looking at the host's VMs.
 #[derive(Debug)]
-struct Typed {
+struct TypedTrace {
     filter: (String, Vec<Clause>),
-    duration: Option<Duration>,
-    output: PathBuf,
     ring_bytes: u32,
     sample: Option<SampleWish>,
     hooks: Vec<(Hop, Hook)>,
@@ -140,17 +173,15 @@ struct Typed {
     only: Vec<Hop>,
 }
 
-impl Typed {
-    fn parse(args: &RecordArgs) -> Result<Typed> {
-        Ok(Typed {
+impl TypedTrace {
+    fn parse(args: &TraceArgs) -> Result<TypedTrace> {
+        Ok(TypedTrace {
             filter: filter(args.filter.as_deref())?,
-            duration: args.duration.as_deref().map(duration).transpose()?,
             ring_bytes: size::ring_bytes(&args.ring_size)?,
             sample: sample::wish(args.sample.as_deref(), args.budget.as_deref())?,
             hooks: args.hooks.iter().map(|typed| hooks::wish(typed)).collect::<Result<_>>()?,
             only: args.only.iter().map(|typed| hops::named(typed)).collect::<Result<_>>()?,
             user_hops: profile::gather(&args.own.hops, &args.own.profiles)?,
-            output: output::choose(args.output.as_deref(), args.force)?,
         })
     }
 }

@@ -18,6 +18,7 @@ mod host;
 pub mod lab;
 pub mod latency;
 pub mod levels;
+pub mod live;
 pub mod loss;
 pub mod per_hop;
 pub mod plan;

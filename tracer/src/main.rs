@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Parser as _;
+use env_logger::Target;
 use log::LevelFilter;
 use tracer::{
     cli::{Cli, Command},
@@ -13,6 +14,7 @@ use tracer::{
     export::live::ExperimentLine,
     failure::Failure,
     lab,
+    live::terminal::Messages,
 };
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => commands::doctor(&args, out),
         Command::Topology(args) => commands::topology(&args, out),
         Command::Record(args) => commands::record(&args, cli.verbose, out),
+        Command::Live(args) => commands::live(&args, cli.verbose),
         Command::Report(args) => commands::report(&args, out),
         Command::Diff(args) => commands::diff(&args, out),
         Command::Profiles(args) => commands::profiles(&args, out),
@@ -43,7 +46,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Messages go to standard error, in the same form as errors.
+/// Messages go to standard error, in the same form as errors; while a view is on the terminal they wait.
 fn start_log(verbose: u8) {
     let level = match verbose {
         0 => LevelFilter::Warn,
@@ -55,5 +58,5 @@ fn start_log(verbose: u8) {
     log.format(|out, record| {
         writeln!(out, "vmhop: {}: {}", record.level().as_str().to_lowercase(), record.args())
     });
-    log.filter_level(level).init();
+    log.target(Target::Pipe(Box::new(Messages))).filter_level(level).init();
 }

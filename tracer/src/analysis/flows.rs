@@ -63,7 +63,7 @@ impl FlowBook {
     }
 
     /// The flow in words; of the reverse direction's addresses where only these were told.
-    fn name(&self, flow: u64) -> String {
+    pub(super) fn name(&self, flow: u64) -> String {
         let (known, back) = match (self.names.get(&flow), self.names.get(&(flow ^ 1))) {
             (Some(known), _) => (known, false),
             (None, Some(known)) => (known, true),

@@ -5,8 +5,9 @@ mod bill;
 pub mod detail;
 mod flows;
 mod observer;
-mod order;
+pub(crate) mod order;
 mod rows;
+mod standing;
 mod taps;
 mod wire;
 
@@ -14,8 +15,12 @@ use std::collections::BTreeMap;
 
 use tracer_common::hop::{Hook, Hop};
 
-pub use self::observer::{EachExchange, Observer, Unobserved};
+pub(crate) use self::taps::vms as vms_of_taps;
 use self::{bill::BillBook, flows::FlowBook, wire::WireBook};
+pub use self::{
+    observer::{EachExchange, Observer, Unobserved},
+    standing::Standing,
+};
 use crate::{
     correlate::{
         Correlator, Limits, Options,

@@ -10,7 +10,7 @@ use crate::latency::{Span, Way};
 type Place = (u8, usize);
 
 /// Puts spans in the order of the ways, and on each way in the order of the frames.
-pub(super) fn sort(spans: &mut [Span]) {
+pub(crate) fn sort(spans: &mut [Span]) {
     let places = places(spans);
     let place = |way: Way, hop: Hop| places.get(&(way, hop)).copied().unwrap_or((hop.stage(), 0));
     spans.sort_by_key(|span| (span.way, place(span.way, span.from), place(span.way, span.to), *span));

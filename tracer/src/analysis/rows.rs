@@ -82,7 +82,12 @@ fn is_unfiltered(hop: Hop) -> bool {
     ) || hop.user_number().is_some()
 }
 
-fn hop_row(planned: &PlannedHop, header: &Header, books: &Books, correlator: &Correlator) -> Option<HopRow> {
+pub(super) fn hop_row(
+    planned: &PlannedHop,
+    header: &Header,
+    books: &Books,
+    correlator: &Correlator,
+) -> Option<HopRow> {
     let Some(hop) = header.hop(&planned.hop) else {
         return planned.unserved.is_some().then(|| unserved(planned));
     };
@@ -297,7 +302,7 @@ fn tally(kind: ExchangeKind, initiator: Initiator, books: &Books) -> Tally {
     sum
 }
 
-fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
+pub(super) fn losses(header: &Header, books: &Books, correlator: &Correlator) -> Losses {
     let counters = &books.counters;
     let name = |hop: &String| Hop::from_name(hop).map_or_else(|| hop.clone(), |hop| header.hop_name(hop));
     let ring: Vec<_> =

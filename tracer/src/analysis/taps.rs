@@ -26,7 +26,7 @@ pub(super) fn facts(header: &Header) -> BTreeMap<u8, TapFacts> {
 }
 
 /// The VM of each tap, by its slot.
-pub(super) fn vms(header: &Header) -> FxHashMap<u8, usize> {
+pub(crate) fn vms(header: &Header) -> FxHashMap<u8, usize> {
     let slot_of = |tap: &Tap| {
         let place = (tap.device.netns, tap.device.ifindex);
         let same = |slot: &&DeviceSlot| (slot.device.netns, slot.device.ifindex) == place;

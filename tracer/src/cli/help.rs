@@ -14,6 +14,7 @@ Examples:
   vmhop doctor                        what can this host trace, and what is missing?
   vmhop topology                      which VMs are there, and what lies behind their taps?
   vmhop record --duration 10s         trace all VMs for ten seconds, then report
+  vmhop live                          watch all VMs on the terminal
   vmhop report vmhop-20300101-120000.vmhop
                                       the same report again, without root
 
@@ -93,6 +94,28 @@ Exit status:
   1  something went wrong while recording (a VM or device went away, the disk is full),
      or no frame was seen; what was recorded is kept
   2  it could not start: wrong usage, missing permissions, no such VM or NIC, no BTF";
+
+/// `vmhop live --help`.
+pub(super) const LIVE: &str = "\
+Show on the terminal where frames spend their time right now
+
+Draws the way of the frames with the time on each segment, the layers' shares over time, the slowest exchanges, \
+losses, and what the tracing itself costs, of the last seconds. Needs a terminal of 60 x 16 characters at least; \
+at 200 x 50 all is on one page. Keys: q ends, Tab turns the page, p holds the figures, w changes the time that they \
+are of, v shows the next VM alone, s sorts the slowest by another layer, ? tells more. With NO_COLOR set it draws \
+without colours; letters tell the layers apart either way. Nothing is kept, unless -o names a file. Needs root.";
+
+/// Below `vmhop live --help`.
+pub(super) const LIVE_EXAMPLES: &str = "\
+Examples:
+  sudo vmhop live                     all VMs
+  sudo vmhop live --vm web1 --filter 'tcp port 80' --window 60s
+  sudo vmhop live -o seen.vmhop       and record meanwhile
+
+Exit status:
+  0  ended by q, Ctrl-C or a signal
+  1  something went wrong on the way: a VM or device went away, the terminal is gone
+  2  it could not start: no terminal, wrong usage, missing permissions, no such VM or NIC";
 
 /// `vmhop report --help`.
 pub(super) const REPORT: &str = "\

@@ -295,7 +295,7 @@ impl<'a> Runner<'a> {
     /// tcpdump, where the levels are counted.
     fn capture(&self, setting: &Setting, run: &Run, config: &RecordConfig) -> Result<Process, Trouble> {
         let ends = setting.ends(run)?;
-        let device = counting_device(&[ends.from.0, ends.to.0], &config.vms)?;
+        let device = counting_device(&[ends.from.0, ends.to.0], &config.trace.vms)?;
         let pcap = self.store.file(run, "pcap").display().to_string();
         // Without immediate mode it loses what waits for a full block when it is ended.
         let line = words(&[

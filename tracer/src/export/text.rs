@@ -9,7 +9,7 @@ use crate::report::Report;
 
 pub(super) mod bill;
 pub mod experiment;
-pub(super) mod path;
+pub(crate) mod path;
 mod sections;
 pub(super) mod table;
 

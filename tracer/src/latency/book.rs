@@ -141,22 +141,9 @@ pub struct LatencyBook {
 }
 
 impl LatencyBook {
-    /// Enters a passage: of a branch what is its own, of a super-frame also the ways of the frames merged into it.
+    /// Enters a passage.
     pub fn passage(&mut self, passage: &Passage) {
-        let way = Way::of(passage);
-        let own = &passage.stamps[passage.shared.saturating_sub(1)..];
-        own.windows(2).for_each(|pair| self.segment(way, &pair[0], &pair[1]));
-        for merged in &passage.merged {
-            let Some(last) = merged.last() else { continue };
-            merged.windows(2).for_each(|pair| self.segment(way, &pair[0], &pair[1]));
-            let together = passage.stamps.iter().find(|stamp| stamp.hop.stage() > last.hop.stage());
-            together.into_iter().for_each(|stamp| self.segment(way, last, stamp));
-        }
-    }
-
-    fn segment(&mut self, way: Way, from: &Stamp, to: &Stamp) {
-        let span = Span { way, from: from.hop, to: to.hop };
-        self.segments.entry(span).record(from.time_ns, to.time_ns);
+        each_span(passage, |span, from_ns, to_ns| self.segments.entry(span).record(from_ns, to_ns));
     }
 
     /// Enters an exchange, whose passages have been entered before.
@@ -178,6 +165,23 @@ impl LatencyBook {
             let Some(time_ns) = time_ns else { continue };
             times.get_or_insert_default().stats.record(0, time_ns);
         }
+    }
+}
+
+/// Shows the spans of a passage, each with its beginning and end, ns: of a branch what is its own, of a super-frame also
+/// the ways of the frames merged into it.
+pub fn each_span(passage: &Passage, mut each: impl FnMut(Span, u64, u64)) {
+    let way = Way::of(passage);
+    let mut step = |from: &Stamp, to: &Stamp| {
+        each(Span { way, from: from.hop, to: to.hop }, from.time_ns, to.time_ns);
+    };
+    let own = &passage.stamps[passage.shared.saturating_sub(1)..];
+    own.windows(2).for_each(|pair| step(&pair[0], &pair[1]));
+    for merged in &passage.merged {
+        let Some(last) = merged.last() else { continue };
+        merged.windows(2).for_each(|pair| step(&pair[0], &pair[1]));
+        let together = passage.stamps.iter().find(|stamp| stamp.hop.stage() > last.hop.stage());
+        together.into_iter().for_each(|stamp| step(last, stamp));
     }
 }
 

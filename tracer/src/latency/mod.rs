@@ -21,7 +21,7 @@ use std::fmt;
 use tracer_common::hop::Hop;
 
 pub use self::{
-    book::{GroupBook, LatencyBook, LayerTimes, Span, Way, spans_of},
+    book::{GroupBook, LatencyBook, LayerTimes, Span, Way, each_span, spans_of},
     spans::PerSpan,
     stats::Stats,
 };

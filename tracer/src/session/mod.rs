@@ -1,13 +1,20 @@
-//! The one event loop: attaches, drains the ring into the recording, watches what could go away, and stops
-//! cleanly whatever ends it. With `source` the only module that names tokio.
+//! The one event loop: attaches, drains the ring into a recording or another target, watches what could go away, and
+//! stops cleanly whatever ends it. With `source` the only module that names tokio.
 
 mod budget;
 mod command;
 mod prepare;
 mod sink;
+mod target;
 mod watch;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    fs::File,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use tokio::{
@@ -16,9 +23,17 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-pub use self::prepare::setup;
 use self::{command::Running, prepare::Prepared, sink::Sink};
-use crate::{config::RecordConfig, report::Report};
+pub use self::{
+    prepare::setup,
+    target::{Target, Turn},
+};
+use crate::{
+    config::{CommandOutput, RecordConfig, TraceConfig},
+    record::RecordWriter,
+    recording::Header,
+    report::Report,
+};
 
 /// How often the ring is looked at. At a million records a second 128 KiB wait meanwhile.
 const DRAIN_EVERY: Duration = Duration::from_millis(10);
@@ -81,13 +96,34 @@ pub struct Progress {
     pub lost: u64,
 }
 
+/// What a session came to that kept no recording of its own.
+#[derive(Debug)]
+pub struct Ended {
+    /// Why it ended.
+    pub reason: String,
+    /// Whether that was a failure.
+    pub failed: bool,
+}
+
 /// Why the loop ended.
 enum Stop {
     Command(command::Ended),
     TimeIsUp,
     Interrupted,
     Gone(String),
+    /// The target wanted it.
+    Target,
     WriteFailed(anyhow::Error),
+}
+
+/// What a session does.
+struct Task<'a> {
+    trace: &'a TraceConfig,
+    command: &'a [OsString],
+    command_output: &'a CommandOutput,
+    duration: Option<Duration>,
+    /// What becomes of what was seen, where something went away.
+    kept: &'static str,
 }
 
 /// Records as `config` says, telling `progress` from time to time.
@@ -95,58 +131,102 @@ enum Stop {
 /// # Errors
 /// The recording could not start; nothing stays attached. What goes wrong later is in the [`Outcome`].
 pub fn record(config: &RecordConfig, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
+    let RecordConfig { trace, command, command_output, duration, .. } = config;
+    let begin = |header: &Header| create(&config.output, header);
+    let kept = ": the recording ends there; what was recorded is kept";
+    let task = Task { trace, command, command_output, duration: *duration, kept };
+    let (stop, closed) = run(&task, begin, progress)?;
+    Ok(outcome(config, &task, &stop, closed))
+}
+
+/// Hands what is traced to the target that `begin` makes, once the programs are attached, until that ends it.
+///
+/// # Errors
+/// It could not start; nothing stays attached. What goes wrong later is in what it returns.
+pub fn follow<T: Target>(config: &TraceConfig, begin: impl FnOnce(&Header) -> Result<T>) -> Result<Ended> {
+    let command_output = &CommandOutput::Inherited;
+    let task = Task { trace: config, command: &[], command_output, duration: None, kept: "" };
+    let (stop, closed) = run(&task, begin, &mut |_| {})?;
+    let (_, reason, failed) = told(&task, &stop);
+    Ok(match closed {
+        Err(error) if !failed => Ended { reason: format!("{error:#}"), failed: true },
+        _ => Ended { reason, failed },
+    })
+}
+
+/// Creates the file of a recording.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn create(path: &Path, header: &Header) -> Result<RecordWriter<File>> {
+    let file = File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
+    RecordWriter::create(file, header).with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Runs a session to its end: why it ended, and whether what was left could be kept.
+fn run<T: Target>(
+    task: &Task<'_>,
+    begin: impl FnOnce(&Header) -> Result<T>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Stop, Result<()>)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("failed to start the event loop")?;
-    runtime.block_on(run(config, progress))
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let prepared = Prepared::new(task.trace, task.command)?;
+        // Before the file is touched: a command that does not exist costs no earlier recording. What it causes
+        // meanwhile waits in the ring.
+        let mut running = Running::start(task.command, task.command_output)?;
+        let mut sink = Sink::new(prepared, task.trace.verbose, begin)?;
+        let mut gone = watch::spawn(task.trace, sink.devices())?;
+        let stop = drain(task, &mut sink, &mut signals, &mut gone, &mut running, progress).await;
+        sink.ended();
+        running.stop().await;
+        if !matches!(stop, Stop::WriteFailed(_)) {
+            linger(&mut sink).await;
+        }
+        let (_, reason, failed) = told(task, &stop);
+        let closed = sink.close(&reason, failed);
+        Ok((stop, closed))
+    })
 }
 
-async fn run(config: &RecordConfig, progress: &mut dyn FnMut(Progress)) -> Result<Outcome> {
-    let mut signals = Signals::new()?;
-    let prepared = Prepared::new(config)?;
-    // Before the file is touched: a command that does not exist costs no earlier recording. What it causes meanwhile
-    // waits in the ring.
-    let mut running = Running::start(&config.command, &config.command_output)?;
-    let mut sink = Sink::new(prepared, config)?;
-    let mut gone = watch::spawn(config, sink.devices())?;
-    let stop = follow(config, &mut sink, &mut signals, &mut gone, &mut running, progress).await;
-    running.stop().await;
-    if !matches!(stop, Stop::WriteFailed(_)) {
-        linger(&mut sink).await;
-    }
-    Ok(finish(config, sink, stop))
-}
-
-/// Drains until something ends the recording.
-async fn follow(
-    config: &RecordConfig,
-    sink: &mut Sink,
+/// Drains until something ends the session.
+async fn drain<T: Target>(
+    task: &Task<'_>,
+    sink: &mut Sink<T>,
     signals: &mut Signals,
     gone: &mut mpsc::UnboundedReceiver<String>,
     running: &mut Running,
     progress: &mut dyn FnMut(Progress),
 ) -> Stop {
-    let deadline = config.duration.map(|duration| Instant::now() + duration);
+    let deadline = task.duration.map(|duration| Instant::now() + duration);
     let mut drain = every(DRAIN_EVERY);
     let mut flush = every(FLUSH_EVERY);
     loop {
         let step = tokio::select! {
-            _ = drain.tick() => sink.drain(),
-            _ = flush.tick() => sink.flush().map(|()| progress(sink.progress())),
+            _ = drain.tick() => sink.drain().and_then(|()| sink.turn()),
+            _ = flush.tick() => sink.flush().map(|()| {
+                progress(sink.progress());
+                ControlFlow::Continue(())
+            }),
             ended = running.wait() => return Stop::Command(ended),
             () = until(deadline) => return Stop::TimeIsUp,
             () = signals.any() => return Stop::Interrupted,
             Some(what) = gone.recv() => return Stop::Gone(what),
         };
-        if let Err(error) = step {
-            return Stop::WriteFailed(error);
+        match step {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return Stop::Target,
+            Err(error) => return Stop::WriteFailed(error),
         }
     }
 }
 
 /// Follows the frames that are on their way.
-async fn linger(sink: &mut Sink) {
+async fn linger<T: Target>(sink: &mut Sink<T>) {
     let end = Instant::now() + LINGER;
     let mut drain = every(DRAIN_EVERY);
     while Instant::now() < end {
@@ -158,21 +238,26 @@ async fn linger(sink: &mut Sink) {
     }
 }
 
-fn finish(config: &RecordConfig, sink: Sink, stop: Stop) -> Outcome {
-    let (end, reason, failed) = match stop {
+/// What ended a session, in words, and whether that is a failure.
+fn told(task: &Task<'_>, stop: &Stop) -> (End, String, bool) {
+    match stop {
         Stop::Command(ended) => (End::Command, ended.to_string(), ended.failed()),
         Stop::TimeIsUp => (End::Time, "the time was up".to_owned(), false),
-        Stop::Interrupted => (End::Interrupt, "interrupted".to_owned(), false),
-        Stop::Gone(what) => {
-            (End::Gone, format!("{what}: the recording ends there; what was recorded is kept"), true)
-        }
-        Stop::WriteFailed(error) => (End::Write, unwritten(config, &error), true),
-    };
+        Stop::Interrupted | Stop::Target => (End::Interrupt, "interrupted".to_owned(), false),
+        Stop::Gone(what) => (End::Gone, format!("{what}{}", task.kept), true),
+        Stop::WriteFailed(error) => (End::Write, format!("{error:#}"), true),
+    }
+}
+
+fn outcome(config: &RecordConfig, task: &Task<'_>, stop: &Stop, closed: Result<()>) -> Outcome {
+    let (end, reason, failed) = told(task, stop);
     let path = config.output.clone();
-    match sink.close(&reason, failed) {
-        Ok(()) => Outcome { path, reason, failed, end },
-        Err(_) if failed => Outcome { path, reason, failed, end },
-        Err(error) => Outcome { path, reason: unwritten(config, &error), failed: true, end: End::Write },
+    match (stop, closed) {
+        (Stop::WriteFailed(error), _) => Outcome { path, reason: unwritten(config, error), failed, end },
+        (_, Err(error)) if !failed => {
+            Outcome { path, reason: unwritten(config, &error), failed: true, end: End::Write }
+        }
+        _ => Outcome { path, reason, failed, end },
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything before the first event: what the kernel offers, what to watch, the programs attached.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::Read as _,
     time::{SystemTime, UNIX_EPOCH},
@@ -14,7 +15,7 @@ use crate::{
         format::{self, ExitFormat},
         meter::BillMeter,
     },
-    config::RecordConfig,
+    config::TraceConfig,
     host,
     plan::{Plan, btf::KernelBtf},
     probe::{Buffers, Probe, Setup, Targets},
@@ -31,7 +32,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(config: &RecordConfig) -> Result<Prepared> {
+    /// Attaches as `config` says, for a session in which `command` runs.
+    pub(super) fn new(config: &TraceConfig, command: &[OsString]) -> Result<Prepared> {
         let btf = KernelBtf::load(config.btf.as_deref())?;
         let vms: Vec<&Vm> = config.vms.iter().collect();
         let mut plan = Plan::new(&btf.facts(&config.wishes.functions()).with_vms(&vms), &config.wishes)?;
@@ -70,7 +72,7 @@ impl Prepared {
             plan: plan.hops(),
             filter: text.clone(),
             sampled,
-            command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             drop_reasons: btf.drop_reasons(),
             exit_reasons: exits.map(|format| format.names).unwrap_or_default(),
             user_hops: plan.user_hops.iter().map(|hop| hop.name.clone()).collect(),

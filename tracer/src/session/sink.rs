@@ -1,37 +1,33 @@
-//! From the ring to the file: drains, counts, writes, and keeps the counters of cost and loss.
+//! From the ring to its target: drains, counts, hands on, and keeps the counters of cost and loss.
 
 use std::{
     collections::BTreeSet,
-    fs::File,
+    ops::ControlFlow,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use nix::sys::resource::{UsageWho, getrusage};
 use tracer_common::hop::Hop;
 
-use super::{Progress, budget::Budget, prepare::Prepared};
+use super::{Progress, Target, Turn, budget::Budget, prepare::Prepared};
 use crate::{
     bill::meter::BillMeter,
-    config::RecordConfig,
     correlate::exchange::NOTICE_NS,
     decode::Record,
     host::monotonic_ns,
     plan::symbols,
     probe::{CostMeter, Diagnostics, Probe},
-    record::RecordWriter,
-    recording::{Counters, Note},
+    recording::{Counters, Header, Note},
     source::Source,
     topology::Device,
 };
 
-/// Records taken from the ring before the event loop looks at other things.
-const AT_ONCE: usize = 1 << 16;
-/// How often the counters are written.
+/// How often the counters are read.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
-/// The recording while it is made.
-pub(super) struct Sink {
+/// What is traced on its way to the target.
+pub(super) struct Sink<T> {
     // Declared first, so that dropping detaches before anything else goes.
     probe: Probe,
     source: Source,
@@ -41,7 +37,7 @@ pub(super) struct Sink {
     /// When the choice of frames changes, and to one of how many.
     choice: Option<(u64, u32)>,
     diagnostics: Option<Diagnostics>,
-    writer: RecordWriter<File>,
+    target: T,
     counters: Counters,
     devices: Vec<Device>,
     /// When the last program had been attached, `CLOCK_MONOTONIC`, ns.
@@ -53,30 +49,33 @@ pub(super) struct Sink {
     dropped_at: BTreeSet<u64>,
     frames: u64,
     events: u64,
+    /// Whether more waited in the ring than was taken.
+    more: bool,
 }
 
 /// Code addresses that are remembered: the kernel has fewer places that drop frames.
 const MAX_ADDRESSES: usize = 4096;
 
-impl Sink {
-    pub(super) fn new(prepared: Prepared, config: &RecordConfig) -> Result<Sink> {
+impl<T: Target> Sink<T> {
+    pub(super) fn new(
+        prepared: Prepared,
+        verbose: u8,
+        begin: impl FnOnce(&Header) -> Result<T>,
+    ) -> Result<Sink<T>> {
         let Prepared { mut probe, header, devices, bill } = prepared;
-        let path = config.output.display();
-        let file = File::create(&config.output).with_context(|| format!("failed to create {path}"))?;
-        let mut writer =
-            RecordWriter::create(file, &header).with_context(|| format!("failed to write {path}"))?;
+        let mut target = begin(&header)?;
         for note in &probe.notes {
-            writer.note(&Note::Warning { text: note.clone() })?;
+            target.note(&Note::Warning { text: note.clone() })?;
         }
         Ok(Sink {
             source: Source::new(probe.outlet()?),
             meter: probe.cost_meter()?,
             bill,
-            budget: config.sample.and_then(|wish| Some(Budget::new(wish.budget?, wish.one_in))),
+            budget: header.sampled.and_then(|sampled| Some(Budget::new(sampled.budget?, sampled.one_in))),
             choice: None,
-            diagnostics: if config.verbose > 0 { probe.diagnostics() } else { None },
+            diagnostics: if verbose > 0 { probe.diagnostics() } else { None },
             probe,
-            writer,
+            target,
             counters: Counters::default(),
             devices,
             attached_ns: header.started_monotonic_ns,
@@ -86,6 +85,7 @@ impl Sink {
             dropped_at: BTreeSet::new(),
             frames: 0,
             events: 0,
+            more: false,
         })
     }
 
@@ -94,10 +94,10 @@ impl Sink {
         self.devices.clone()
     }
 
-    /// Moves what waits in the ring into the recording.
+    /// Hands on what waits in the ring.
     pub(super) fn drain(&mut self) -> Result<()> {
         self.meter.turn();
-        let (writer, frames, attached_ns) = (&mut self.writer, &mut self.frames, self.attached_ns);
+        let (target, frames, attached_ns) = (&mut self.target, &mut self.frames, self.attached_ns);
         let dropped_at = &mut self.dropped_at;
         let write = |record| match record {
             // Hooks are attached one after the other: before the last, a frame shows only part of its way.
@@ -107,15 +107,27 @@ impl Sink {
                 if event.hop == Hop::SkbDrop && dropped_at.len() < MAX_ADDRESSES {
                     dropped_at.insert(event.digest);
                 }
-                writer.event(&event)
+                target.event(&event)
             }
-            Record::Flow(flow) => writer.note(&Note::Flow(flow)),
+            Record::Flow(flow) => target.note(&Note::Flow(flow)),
         };
-        self.events += self.source.drain(AT_ONCE, write)? as u64;
+        let taken = self.source.drain(T::AT_ONCE, write)?;
+        self.events += taken as u64;
+        self.more = taken >= T::AT_ONCE;
         Ok(())
     }
 
-    /// Writes what was drained; once a second also the counters and the bill.
+    /// Lets the target do what else it does.
+    pub(super) fn turn(&mut self) -> Result<ControlFlow<()>> {
+        self.target.turn(Turn { now_ns: monotonic_ns()?, more: self.more })
+    }
+
+    /// Tells the target that the session has ended.
+    pub(super) fn ended(&mut self) {
+        self.target.ended();
+    }
+
+    /// Keeps what was drained; once a second also the counters and the bill.
     pub(super) fn flush(&mut self) -> Result<()> {
         if let Some(diagnostics) = &mut self.diagnostics {
             diagnostics.flush();
@@ -125,8 +137,8 @@ impl Sink {
             self.count()?;
             self.spend()?;
         }
-        self.writer.flush()?;
-        self.choose()
+        self.choose()?;
+        self.target.flush()
     }
 
     /// Holds what measuring costs against what it may cost. A new choice is told before it is made.
@@ -136,13 +148,13 @@ impl Sink {
             return Ok(());
         };
         let from_ns = monotonic_ns()? + NOTICE_NS;
-        self.writer.note(&Note::Sampled { from_ns, one_in })?;
+        self.target.note(&Note::Sampled { from_ns, one_in })?;
         if budget.is_exhausted() {
             let text = format!(
                 "measuring took more than its budget at 1 of {one_in} frames too: what is recorded of threads and \
                  interrupts is not left out; trace fewer hops with --hops"
             );
-            self.writer.note(&Note::Warning { text })?;
+            self.target.note(&Note::Warning { text })?;
         }
         self.choice = Some((from_ns, one_in));
         Ok(())
@@ -164,9 +176,9 @@ impl Sink {
         self.counters.reader_cpu_ns = cpu_ns().saturating_sub(self.cpu_at_start_ns);
         self.counters.wall_ns = self.started.elapsed().as_nanos() as u64;
         self.counters.metered_ns = self.meter.metered_ns();
-        self.writer.note(&Note::Counters(self.counters.clone()))?;
+        self.target.note(&Note::Counters(self.counters.clone()))?;
         let bill = self.bill.read();
-        self.writer.note(&Note::Bill(bill))
+        self.target.note(&Note::Bill(bill))
     }
 
     /// How the recording stands; losses as of the last count.
@@ -179,10 +191,10 @@ impl Sink {
         }
     }
 
-    /// Detaches, takes the rest out of the ring, and closes the recording.
+    /// Detaches, takes the rest out of the ring, and ends.
     pub(super) fn close(mut self, reason: &str, failed: bool) -> Result<()> {
         self.count()?;
-        let Sink { probe, mut source, mut writer, meter, mut counters, dropped_at, .. } = self;
+        let Sink { probe, mut source, mut target, meter, mut counters, dropped_at, .. } = self;
         // As when they were attached: from the first one's end on, a frame shows only part of its way.
         let detached_ns = monotonic_ns().unwrap_or(u64::MAX);
         // The programs' costs go with them, so they were read before; losses stay readable.
@@ -190,16 +202,16 @@ impl Sink {
         let programs = counters.programs.clone();
         source.drain(usize::MAX, |record| match record {
             Record::Event(event) if event.time_ns >= detached_ns => Ok(()),
-            Record::Event(event) => writer.event(&event),
-            Record::Flow(flow) => writer.note(&Note::Flow(flow)),
+            Record::Event(event) => target.event(&event),
+            Record::Flow(flow) => target.note(&Note::Flow(flow)),
         })?;
         meter.read(&mut counters)?;
         counters.programs = programs;
         counters.undecoded = source.undecoded;
-        writer.note(&Note::Counters(counters))?;
-        writer.note(&Note::Symbols(symbols::names_of(&dropped_at)))?;
-        writer.note(&Note::End { reason: reason.to_owned(), failed })?;
-        writer.finish()
+        target.note(&Note::Counters(counters))?;
+        target.note(&Note::Symbols(symbols::names_of(&dropped_at)))?;
+        target.note(&Note::End { reason: reason.to_owned(), failed })?;
+        target.finish()
     }
 }
 

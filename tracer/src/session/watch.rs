@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result};
 use tokio::sync::mpsc;
 
 use crate::{
-    config::RecordConfig,
+    config::TraceConfig,
     topology::{Device, Watch},
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Starts watching; each thing that goes away is told once. The thread ends when nobody listens any more.
-pub(super) fn spawn(config: &RecordConfig, devices: Vec<Device>) -> Result<mpsc::UnboundedReceiver<String>> {
+pub(super) fn spawn(config: &TraceConfig, devices: Vec<Device>) -> Result<mpsc::UnboundedReceiver<String>> {
     let (tell, told) = mpsc::unbounded_channel();
     let watches: Result<Vec<_>> = config.vms.iter().map(|vm| Watch::new(vm, &devices)).collect();
     let mut watches = watches?;

@@ -40,6 +40,8 @@ const PROGRAMS: [Program; 18] = [
     Program { name: "sshd", packages: ["openssh-server", "openssh-server", "openssh", "openssh-server"] },
     // What a capture that vmhop writes is read by.
     Program { name: "tshark", packages: ["tshark", "wireshark-cli", "wireshark-cli", "wireshark"] },
+    // The terminal that the live view is looked at on.
+    Program { name: "tmux", packages: ["tmux", "tmux", "tmux", "tmux"] },
     Program { name: "xz", packages: ["xz-utils", "xz", "xz", "xz"] },
     Program { name: "zstd", packages: ["zstd", "zstd", "zstd", "zstd"] },
     // Opens the pages of reports.

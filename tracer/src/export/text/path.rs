@@ -32,7 +32,7 @@ fn behind(way: Way, hop: &str) -> &'static str {
 }
 
 /// Draws the directions that frames took.
-pub(super) fn write(
+pub(crate) fn write(
     segments: &[SegmentRow],
     passages: &Passages,
     width: usize,
