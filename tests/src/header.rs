@@ -39,5 +39,6 @@ pub fn header(topology: Topology, hook: &str, served: &[Hop]) -> Header {
         drop_reasons: BTreeMap::new(),
         exit_reasons: BTreeMap::new(),
         user_hops: Vec::new(),
+        sampled: None,
     }
 }
