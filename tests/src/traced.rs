@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     fs::{self, File},
     io::{ErrorKind, IoSlice, Write as _},
@@ -182,7 +183,8 @@ struct Batch {
     seen: Vec<Seen>,
     /// Of the next frame, before it has an `sk_buff`.
     sighted: Option<Event>,
-    flow: Option<Flow>,
+    /// Those that were told of, in whatever order.
+    flows: BTreeMap<u64, Flow>,
 }
 
 impl Batch {
@@ -192,9 +194,13 @@ impl Batch {
             match record {
                 Record::Event(event) if event.hop == Hop::TapRx => batch.born(event),
                 Record::Event(event) => batch.further(event),
-                Record::Flow(flow) if batch.sighted.is_some() => batch.flow = Some(flow),
-                Record::Flow(flow) => batch.seen.last_mut().unwrap().flow = Some(flow),
+                Record::Flow(flow) => {
+                    batch.flows.insert(flow.flow, flow);
+                }
             }
+        }
+        for seen in &mut batch.seen {
+            seen.flow = batch.flows.remove(&seen.tap.flow);
         }
         batch.seen
     }
@@ -203,8 +209,8 @@ impl Batch {
         if event.hook == Hook::Xdp {
             self.sighted = Some(event);
         } else {
-            let (xdp, flow) = (self.sighted.take(), self.flow.take());
-            self.seen.push(Seen { xdp, tap: event, flow, nic: Vec::new() });
+            let xdp = self.sighted.take();
+            self.seen.push(Seen { xdp, tap: event, flow: None, nic: Vec::new() });
         }
     }
 
