@@ -51,12 +51,18 @@ impl Sampling {
         self.chooses(seq >> STRETCH_BITS)
     }
 
+    /// Whether echo requests and replies of this sequence number are chosen.
+    #[inline(always)]
+    pub const fn chooses_echo(&self, seq: u32) -> bool {
+        self.chooses(seq)
+    }
+
     /// Whether to record the frame. `payload` is its layer 4 payload, bytes; `translates` says that its addresses may be
     /// others at another hop.
     #[inline(always)]
     pub fn chooses_frame(&self, frame: &Frame, payload: u32, translates: bool) -> bool {
         match frame.kind {
-            Kind::EchoRequest | Kind::EchoReply => self.chooses(frame.seq),
+            Kind::EchoRequest | Kind::EchoReply => self.chooses_echo(frame.seq),
             Kind::Tcp => self.chooses_segment(frame, payload),
             Kind::Udp => translates || self.chooses((frame.flow >> 1) as u32),
             Kind::Arp | Kind::Icmp => true,

@@ -59,6 +59,11 @@ pub struct Sampled {
 }
 
 impl Header {
+    /// Whether frames passed that are not in the recording: by the filter, or since only a part is chosen.
+    pub fn leaves_out_frames(&self) -> bool {
+        !self.filter.is_empty() || self.sampled.is_some()
+    }
+
     /// The hop of this name: of vmhop's own, or of the user's.
     pub fn hop(&self, name: &str) -> Option<Hop> {
         let user = self.user_hops.iter().position(|known| known == name);

@@ -48,7 +48,7 @@ impl BillBook {
     fn vm(&self, used: &VmUse, header: &Header) -> VmBill {
         let slots = header.devices.iter().filter(|entry| entry.vm == used.vm).map(|entry| entry.slot);
         let frames = slots.filter_map(|slot| self.frames.get(&slot)).sum::<u64>();
-        let per_frames = (frames > 0 && header.filter.is_empty()).then_some(frames);
+        let per_frames = (frames > 0 && !header.leaves_out_frames()).then_some(frames);
         let kvm = header.topology.vms.iter().any(|vm| vm.name == used.vm && vm.kvm);
         let missing = missing(used, kvm);
         let vcpu = VcpuTable {

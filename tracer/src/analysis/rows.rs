@@ -102,7 +102,7 @@ pub(super) fn hop_row(
         hop: planned.hop.clone(),
         hook: serving_hook(planned, hop, books),
         unserved: planned.unserved.clone().or_else(|| (seen == 0).then(|| half_served(planned)).flatten()),
-        seen: if !header.filter.is_empty() && is_unfiltered(hop) { matched } else { seen },
+        seen: if header.leaves_out_frames() && is_unfiltered(hop) { matched } else { seen },
         matched,
         ambiguous: correlator.seen.ambiguous[at],
         lost: books.counters.lost.get(hop.name()).copied().unwrap_or_default(),

@@ -78,7 +78,7 @@ pub(crate) fn footnote(bill: &VmBill) -> String {
     let frames = match (bill.per_frames, bill.frames) {
         (Some(_), _) => "Frames are those sent and received; a super-frame counts as one.",
         (None, 0) => "No frame was seen, so nothing is per frame.",
-        (None, _) => "Nothing is per frame: the filter hid frames that were paid for.",
+        (None, _) => "Nothing is per frame: frames that were paid for are not in the recording.",
     };
     format!("* is derived from other rows{sum}. {frames}")
 }
