@@ -69,6 +69,7 @@ pub const fn pack_buffer(head: u64, gso_size: u16) -> u64 {
 }
 
 /// What [`pack_buffer`] has packed: the low bits of the address, and the size of segments.
+#[inline(always)]
 pub const fn unpack_buffer(buffer: u64) -> (u64, u16) {
     (buffer & ((1 << ADDRESS_BITS) - 1), (buffer >> ADDRESS_BITS) as u16)
 }

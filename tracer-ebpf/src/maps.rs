@@ -49,7 +49,7 @@ pub const FLOW_PLACES: u32 = 1 << 16;
 #[map]
 pub static SAMPLE_LIMIT: Array<u32> = Array::with_max_entries(1, 0);
 
-/// Frames that were chosen, by their address, each where that says; of two in one place the later one.
+/// Buffers of frames that were chosen, by their address, each where that says; of two in one place the later one.
 #[map]
 pub static CHOSEN: Array<u64> = Array::with_max_entries(CHOSEN_PLACES, 0);
 pub const CHOSEN_PLACES: u32 = 1 << 16;

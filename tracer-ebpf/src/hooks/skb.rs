@@ -48,7 +48,7 @@ impl Traced {
 /// Sends an event that the pointer alone identifies.
 #[inline(always)]
 fn by_pointer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
-    if !sample::chose(skb.0 as u64) {
+    if !sample::chose(skb) {
         return;
     }
     let mut event = emit::event(hop, hook, slot);
@@ -59,7 +59,7 @@ fn by_pointer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
 /// Sends an event that pointer and buffer identify: enough within a frame's life, for a fraction of the price.
 #[inline(always)]
 pub fn by_buffer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
-    if !sample::chose(skb.0 as u64) {
+    if !sample::chose(skb) {
         return;
     }
     let mut event = emit::event(hop, hook, slot);
@@ -135,7 +135,7 @@ pub fn transmitted<A: Access>(skb: Skb<A>, device: Device<A>, hook: Hook) -> i32
 #[inline(always)]
 pub fn copied_out<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    if (device.is(Role::Tap) || device.is(Role::Macvtap)) && sample::chose(skb.0 as u64) {
+    if (device.is(Role::Tap) || device.is(Role::Macvtap)) && sample::chose(skb) {
         let mut event = emit::event(Hop::VmmRead, hook, device.slot);
         event.skb = skb.0 as u64;
         event.tid = emit::current_thread();
@@ -156,7 +156,7 @@ pub fn freed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 #[inline(always)]
 pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    if !sample::chose(skb.0 as u64) {
+    if !sample::chose(skb) {
         return 0;
     }
     let mut event = emit::event(Hop::SkbDrop, hook, device.slot);
