@@ -1,5 +1,4 @@
 //! Recordings of a part of the frames: whole exchanges, and none that a recording of all frames does not have.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
