@@ -38,7 +38,7 @@ pub fn chose<A: Access>(skb: Skb<A>) -> bool {
 }
 
 /// An address as a mere number. What is loaded through a typed argument the verifier takes for a pointer, with which it
-/// allows next to no arithmetic (v6.17: `PTR_TO_MEM | PTR_UNTRUSTED`); what a helper has read it does not.
+/// allows next to no arithmetic (seen on 6.18); what a helper has read it does not.
 #[inline(always)]
 fn number(address: u64) -> u64 {
     kernel::probe(&raw const address as u64).unwrap_or(0)
