@@ -35,7 +35,7 @@ use crate::{
     report::Report,
 };
 
-/// How often the ring is looked at. At a million records a second 128 KiB wait meanwhile.
+/// How often the buffers are looked at. At a million records a second 640 KB wait meanwhile.
 const DRAIN_EVERY: Duration = Duration::from_millis(10);
 /// How often what was drained goes to the file, and progress is told.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
