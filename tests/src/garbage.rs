@@ -111,7 +111,7 @@ pub fn note() -> impl Strategy<Value = Note> {
             ..Counters::default()
         })),
         bill().prop_map(Note::Bill),
-        ".{0,20}".prop_map(|text| Note::Warning { text }),
+        ".{0,20}".prop_map(Note::warning),
         (".{0,20}", any::<bool>()).prop_map(|(reason, failed)| Note::End { reason, failed }),
     ]
 }

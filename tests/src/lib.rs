@@ -21,4 +21,5 @@ pub mod truth;
 pub mod udp;
 pub mod vmhop;
 pub mod walk;
+pub mod watching;
 pub mod world;

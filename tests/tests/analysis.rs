@@ -1,7 +1,7 @@
 //! The whole of `analyse` on recordings of garbage: no panic, layers that add up, no mean below zero.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::io::Cursor;
+use std::{io::Cursor, path::Path};
 
 use clap::ValueEnum as _;
 use proptest::{collection::vec, prelude::*, sample::subsequence};
@@ -15,8 +15,10 @@ use tracer::{
     cli::Format,
     correlate::Limits,
     export::{write_recording, write_report},
-    record::{RecordReader, RecordWriter},
+    record::{Item, RecordReader, RecordWriter},
+    recording::{Came, Header, Note},
     report::{LayerRow, Report},
+    topology::Topology,
 };
 use tracer_common::hop::Hop;
 
@@ -73,5 +75,40 @@ proptest! {
             let again = write_recording(&mut reader, Limits::default(), format, &mut Vec::new()).unwrap();
             assert_eq!(again.exchanges, report.exchanges);
         }
+    }
+}
+
+/// A recording of the golden's events, under this header, with this note before all others.
+fn report_of(golden: &Path, header: &Header, first: Option<&Note>) -> Report {
+    let mut bytes = Vec::new();
+    let mut writer = RecordWriter::create(&mut bytes, header).unwrap();
+    first.iter().for_each(|note| writer.note(note).unwrap());
+    for item in RecordReader::open(golden).unwrap() {
+        match item.unwrap() {
+            Item::Event(event) => writer.event(&event).unwrap(),
+            Item::Note(note) => writer.note(&note).unwrap(),
+        }
+    }
+    writer.finish().unwrap();
+    drop(writer);
+    analyse(&mut RecordReader::from_read(Cursor::new(bytes)).unwrap()).unwrap()
+}
+
+#[test]
+fn a_vm_that_came_later_is_reported_as_one_that_was_there() {
+    for name in ["echo-peer", "echo-guest", "download"] {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/{name}.vmhop"));
+        let header = RecordReader::open(&golden).unwrap().header().clone();
+        let came = Came { vms: header.topology.vms.clone(), devices: header.devices.clone() };
+        let without =
+            Header { topology: Topology::default(), vms: Vec::new(), devices: Vec::new(), ..header.clone() };
+        let note = Note::Warning { text: "came".to_owned(), came: Some(Box::new(came)) };
+        let (before, mut later) =
+            (report_of(&golden, &header, None), report_of(&golden, &without, Some(&note)));
+        assert!(before.exchanges.count > 0, "{name}");
+        later.warnings.retain(|warning| warning.text != "came");
+        later.recording.events -= 1;
+        let json = |report: &Report| serde_json::to_value(report).unwrap();
+        assert_eq!(json(&later), json(&before), "{name}");
     }
 }

@@ -147,6 +147,15 @@ impl DeviceBucket {
     }
 }
 
+/// Places of the table of flows whose addresses have been sent.
+pub const FLOW_PLACES: u32 = 1 << 16;
+
+/// Where a flow is in that table; of two in one place it holds the later one.
+#[inline(always)]
+pub const fn flow_place(flow: u64) -> u32 {
+    (flow ^ (flow >> 32)) as u32 % FLOW_PLACES
+}
+
 /// Value of the device map.
 pub const fn device_value(slot: u8, role: Role) -> u32 {
     slot as u32 | ((role as u32) << 8)

@@ -5,6 +5,7 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
 };
 use tracer_common::{
+    config::flow_place,
     event::{FlowRecord, HopEvent, NO_DEVICE, TUNNELLED, tells_thread},
     filter::MAX_CLAUSES,
     frame::{self, Bytes, Frame, Kind},
@@ -156,8 +157,7 @@ fn passes(frame: &Frame) -> bool {
 /// Sends the addresses of a flow that was not seen before.
 #[inline(always)]
 fn introduce(frame: &Frame) {
-    let Some(sent) = maps::FLOWS.get_ptr_mut((frame.flow ^ (frame.flow >> 32)) as u32 % maps::FLOW_PLACES)
-    else {
+    let Some(sent) = maps::FLOWS.get_ptr_mut(flow_place(frame.flow)) else {
         return;
     };
     // SAFETY: the map's value; a change at the same moment sends a flow twice.

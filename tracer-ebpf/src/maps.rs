@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     account::Account,
-    config::{DEVICE_BUCKETS, DeviceBucket, UserHop},
+    config::{DEVICE_BUCKETS, DeviceBucket, FLOW_PLACES, UserHop},
     filter::{Clause, MAX_CLAUSES},
     hop::{HOP_SLOTS, USER_HOPS},
 };
@@ -43,7 +43,6 @@ pub static IRQS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 /// Flows whose addresses have been sent, each where its hash says; of two in one place the later one.
 #[map]
 pub static FLOWS: Array<u64> = Array::with_max_entries(FLOW_PLACES, 0);
-pub const FLOW_PLACES: u32 = 1 << 16;
 
 /// `sample::Sampling::limit`: in a map, since it may change while frames are recorded.
 #[map]

@@ -5,12 +5,16 @@
 
 mod diff;
 mod help;
+mod watch;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use self::diff::{DiffArgs, DiffFormat};
+pub use self::{
+    diff::{DiffArgs, DiffFormat},
+    watch::WatchArgs,
+};
 use crate::{experiment::ExperimentCommand, lab::LabCommand, plan::XdpMode, probe::BufferMode};
 
 /// Where does a VM's frame spend its time?
@@ -40,6 +44,9 @@ pub enum Command {
     /// Show on the terminal where frames spend their time right now
     #[command(long_about = help::LIVE, after_help = help::LIVE_EXAMPLES)]
     Live(LiveArgs),
+    /// Trace until stopped: figures for Prometheus, recordings that take turns; VMs may come and go
+    #[command(long_about = watch::ABOUT, after_help = watch::EXAMPLES)]
+    Watch(WatchArgs),
     /// Report from a recording
     #[command(long_about = help::REPORT, after_help = help::REPORT_EXAMPLES)]
     Report(ReportArgs),

@@ -2,6 +2,7 @@
 
 mod diff;
 mod output;
+mod watch;
 
 use std::{
     fs,
@@ -14,7 +15,7 @@ use std::{
 use anyhow::{anyhow, bail};
 use clap::ValueEnum as _;
 
-pub use self::diff::diff;
+pub use self::{diff::diff, watch::watch};
 use crate::{
     cli::{DoctorArgs, Format, LiveArgs, ProfilesArgs, RecordArgs, ReportArgs, TopologyArgs},
     config::{self, LiveConfig, RecordConfig},

@@ -11,8 +11,9 @@ mod output;
 mod sample;
 mod select;
 mod size;
+mod watch;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use tracer_common::{
@@ -20,12 +21,15 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
-pub use self::sample::{LARGEST as LARGEST_SAMPLE, SampleWish};
+pub use self::{
+    sample::{LARGEST as LARGEST_SAMPLE, SampleWish},
+    watch::WatchConfig,
+};
 use crate::{
     cli::{LiveArgs, RecordArgs, TraceArgs},
     correlate::Limits,
     live::Window,
-    plan::Wishes,
+    plan::{Wishes, chains::Case},
     preflight,
     probe::{BufferMode, Buffers},
     profile::{self, Definition},
@@ -49,6 +53,10 @@ pub struct TraceConfig {
     pub ring_bytes: u32,
     /// Which buffers they are.
     pub buffer_mode: BufferMode,
+    /// Cases that programs are attached for beside those of the VMs.
+    pub cases: BTreeSet<Case>,
+    /// vCPUs on KVM that may come later, and are to have accounts then.
+    pub vcpu_room: u32,
     /// Which part of the frames to record; none for all.
     pub sample: Option<SampleWish>,
     /// How often `-v` was given.
@@ -105,7 +113,20 @@ impl TraceConfig {
         let TypedTrace { filter, ring_bytes, sample, hooks, user_hops, only } = typed;
         let wishes = Wishes { xdp: args.xdp, hooks, user_hops, only };
         let (btf, buffer_mode) = (args.btf.clone(), args.buffers);
-        Ok(TraceConfig { vms, topology, filter, wishes, btf, ring_bytes, buffer_mode, sample, verbose })
+        let (cases, vcpu_room) = (BTreeSet::new(), 0);
+        Ok(TraceConfig {
+            vms,
+            topology,
+            filter,
+            wishes,
+            btf,
+            ring_bytes,
+            buffer_mode,
+            cases,
+            vcpu_room,
+            sample,
+            verbose,
+        })
     }
 
     /// Where the programs leave their records.
@@ -126,7 +147,7 @@ impl RecordConfig {
     /// remedy.
     pub fn from_args(args: &RecordArgs, verbose: u8) -> Result<RecordConfig> {
         let typed = TypedTrace::parse(&args.trace)?;
-        let duration = args.duration.as_deref().map(duration).transpose()?;
+        let duration = args.duration.as_deref().map(|typed| duration("--duration", typed)).transpose()?;
         let output = output::choose(args.output.as_deref(), args.force)?;
         let (command, json) = (args.command.clone(), args.json);
         Ok(RecordConfig {
@@ -193,10 +214,11 @@ fn filter(typed: Option<&str>) -> Result<(String, Vec<Clause>)> {
     Ok((filter.text, filter.clauses))
 }
 
-fn duration(typed: &str) -> Result<Duration> {
+/// Reads a duration given with `option`.
+fn duration(option: &str, typed: &str) -> Result<Duration> {
     let duration = humantime::parse_duration(typed)
-        .with_context(|| format!("--duration `{typed}` is no duration, such as 500ms, 10s or 2m"))?;
-    ensure!(!duration.is_zero(), "--duration `{typed}` records nothing: give 500ms, 10s, 2m");
+        .with_context(|| format!("{option} `{typed}` is no duration, such as 500ms, 10s or 2m"))?;
+    ensure!(!duration.is_zero(), "{option} `{typed}` is no time at all: give 500ms, 10s, 2m");
     Ok(duration)
 }
 
@@ -206,11 +228,11 @@ mod tests {
 
     #[test]
     fn a_duration_needs_its_unit_and_some_length() {
-        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
-        assert_eq!(duration("2m").unwrap(), Duration::from_secs(120));
+        assert_eq!(duration("--every", "500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(duration("--every", "2m").unwrap(), Duration::from_secs(120));
         for wrong in ["10", "ten", "", "-1s", "0s", "10 parsecs"] {
-            let error = format!("{:#}", duration(wrong).unwrap_err());
-            assert!(error.starts_with(&format!("--duration `{wrong}`")) && error.contains("10s"), "{error}");
+            let error = format!("{:#}", duration("--every", wrong).unwrap_err());
+            assert!(error.starts_with(&format!("--every `{wrong}`")) && error.contains("10s"), "{error}");
         }
     }
 }

@@ -118,6 +118,11 @@ impl LossBook {
         LossBook { taps, ..LossBook::default() }
     }
 
+    /// These are the taps now.
+    pub fn meet(&mut self, taps: BTreeMap<u8, TapFacts>) {
+        self.taps = taps;
+    }
+
     /// Enters a passage.
     pub fn passage(&mut self, passage: &Passage) {
         self.count(passage);

@@ -35,6 +35,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         Command::Topology(args) => commands::topology(&args, out),
         Command::Record(args) => commands::record(&args, cli.verbose, out),
         Command::Live(args) => commands::live(&args, cli.verbose),
+        Command::Watch(args) => commands::watch(&args, cli.verbose, out),
         Command::Report(args) => commands::report(&args, out),
         Command::Diff(args) => commands::diff(&args, out),
         Command::Profiles(args) => commands::profiles(&args, out),

@@ -1,13 +1,18 @@
 //! What a recording holds beside its events: plain data that `record` stores and `report` reads.
 
 mod bill;
+mod came;
+mod since;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tracer_common::hop::Hop;
 
-pub use self::bill::{Bill, ExitReason, ExitUse, ThreadUse, VmUse};
+pub use self::{
+    bill::{Bill, ExitReason, ExitUse, ThreadUse, VmUse},
+    came::Came,
+};
 use crate::{
     decode::Flow,
     topology::{Device, Topology},
@@ -162,6 +167,10 @@ pub enum Note {
     Warning {
         /// One sentence.
         text: String,
+        /// What came while the recording went on, where that is what it is about. An addition of 0.3 to this note, and no
+        /// note of its own, so that earlier readers show the sentence and go on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        came: Option<Box<Came>>,
     },
     /// The recording was closed.
     End {
@@ -170,6 +179,13 @@ pub enum Note {
         /// Whether something went wrong: a device or VM went away.
         failed: bool,
     },
+}
+
+impl Note {
+    /// A warning that is no more than its words.
+    pub fn warning(text: impl Into<String>) -> Note {
+        Note::Warning { text: text.into(), came: None }
+    }
 }
 
 /// Counters of the whole recording so far.

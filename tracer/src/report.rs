@@ -2,10 +2,15 @@
 //! docs/report.md). All times are ns; a mean or percentile is absent (`null`) where nothing was counted.
 
 mod bill;
+mod merge;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::bill::{ThreadRow, VcpuTimeKind, VcpuTimeRow, VmBill};
+pub use self::{
+    bill::{ThreadRow, VcpuTimeKind, VcpuTimeRow, VmBill},
+    watch::WatchState,
+};
 use crate::{
     recording::{Host, ProgramCost, Sampled},
     topology::Topology,

@@ -7,7 +7,7 @@ use tracer::{
     cli::Format,
     export::write_report,
     record::{Item, RecordReader, RecordWriter},
-    recording::{Counters, Header, Note},
+    recording::{Came, Counters, Header, Note},
     report::Report,
 };
 use tracer_common::hop::Hop;
@@ -133,7 +133,10 @@ fn small(seed: u64) -> Vec<u8> {
     };
     let mut items: Vec<Item> = recipe.build().events.into_iter().map(Item::Event).collect();
     let text = "something the reader should know".to_owned();
-    items.push(Item::Note(Note::Warning { text }));
+    items.push(Item::Note(Note::warning(text)));
+    let vms = topology(recipe.vms, recipe.machine).vms;
+    let came = Some(Box::new(Came { vms, devices: Vec::new() }));
+    items.push(Item::Note(Note::Warning { text: "VMs came".to_owned(), came }));
     items.push(Item::Note(Note::Counters(Counters::default())));
     items.push(Item::Note(Note::End { reason: "the time was up".to_owned(), failed: false }));
     written(&header(topology(recipe.vms, recipe.machine), "xdp", Hop::ALL), &items)

@@ -25,24 +25,31 @@ pub const PORT: u16 = 7;
 /// Where they are held before.
 pub const HELD_PORT: u16 = 8;
 
-/// A toy VMM on tap0 of br0, with nic0 and a peer at the end of its wire.
-pub(crate) struct Toy {
+/// A toy VMM on a tap of br0, with nic0 and a peer at the end of its wire.
+pub struct Toy {
     pub(crate) host: Netns,
-    pub(crate) peer: Netns,
+    /// The peer's namespace, with eth0.
+    pub peer: Netns,
+    tap: String,
     child: Child,
     talk: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
 impl Toy {
-    /// Starts the program.
+    /// Starts the program on tap0.
     pub(crate) fn start(program: &Path) -> Toy {
+        Toy::on(program, "tap0")
+    }
+
+    /// Starts the program on a tap of this name.
+    pub fn on(program: &Path, tap: &str) -> Toy {
         let (host, peer) = (Netns::new("host"), Netns::new("peer"));
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", host.path().display())).arg(program).arg("tap0");
+        command.arg(format!("--net={}", host.path().display())).arg(program).arg(tap);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let talk = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let toy = Toy { host, peer, child, talk: Mutex::new(talk) };
-        eventually("the toy's tap", || toy.host.ip("-o link").contains("tap0").then_some(()));
+        let toy = Toy { host, peer, tap: tap.to_owned(), child, talk: Mutex::new(talk) };
+        eventually("the toy's tap", || toy.host.ip("-o link").contains(tap).then_some(()));
         toy.connect();
         toy
     }
@@ -56,13 +63,14 @@ impl Toy {
             shown(PEER_MAC),
             peer.name
         ));
-        for device in ["br0", "tap0", "nic0"] {
+        let tap = self.tap.as_str();
+        for device in ["br0", tap, "nic0"] {
             host.ip(&format!("link set {device} addrgenmode none"));
         }
-        for device in ["tap0", "nic0"] {
+        for device in [tap, "nic0"] {
             host.ip(&format!("link set {device} master br0"));
         }
-        for device in ["br0", "tap0", "nic0"] {
+        for device in ["br0", tap, "nic0"] {
             host.ip(&format!("link set {device} up"));
         }
         peer.ip("link set eth0 addrgenmode none up");
@@ -70,7 +78,8 @@ impl Toy {
         peer.ip(&format!("neigh replace {GUEST} lladdr {} dev eth0 nud permanent", shown(GUEST_MAC)));
     }
 
-    pub(crate) fn pid(&self) -> i32 {
+    /// Its process.
+    pub fn pid(&self) -> i32 {
         self.child.id() as i32
     }
 

@@ -30,7 +30,7 @@ use crate::{
     latency::LatencyBook,
     loss::LossBook,
     record::{Item, ReadError, RecordReader},
-    recording::{Counters, Header, Note},
+    recording::{Came, Counters, Header, Note},
     report::{Report, SampledRow, WarningRow},
     warnings,
 };
@@ -111,6 +111,9 @@ impl Analysis {
         match item {
             Item::Note(note) => {
                 observer.note(&note);
+                if let Note::Warning { came: Some(came), .. } = &note {
+                    self.meet(came);
+                }
                 self.books.note(note);
             }
             Item::Event(event) => {
@@ -121,6 +124,15 @@ impl Analysis {
                 self.books.collect(&mut self.correlator, observer);
             }
         }
+    }
+
+    /// Learns of VMs and devices that came while the recording went on.
+    fn meet(&mut self, came: &Came) {
+        let Analysis { header, correlator, books } = self;
+        header.take(came);
+        correlator.meet(&header.topology, slot_of(header));
+        books.loss.meet(taps::facts(header));
+        books.exchanger.meet(taps::vms(header));
     }
 
     /// The report, when there are no more rows. `complete` says that the recording was closed.
@@ -145,10 +157,16 @@ fn served_hops(header: &Header) -> Vec<Hop> {
     served.filter_map(|planned| header.hop(&planned.hop)).collect()
 }
 
-fn correlator_for(header: &Header, abi: u32, limits: Limits, served: &[Hop]) -> Correlator {
+/// Slots by namespace and index.
+fn slot_of(header: &Header) -> impl Fn(u32, u32) -> Option<u8> + use<> {
+    let entries = header.devices.iter();
     let slots: BTreeMap<(u32, u32), u8> =
-        header.devices.iter().map(|entry| ((entry.device.netns, entry.device.ifindex), entry.slot)).collect();
-    let threads = Threads::new(&header.topology, |netns, ifindex| slots.get(&(netns, ifindex)).copied());
+        entries.map(|entry| ((entry.device.netns, entry.device.ifindex), entry.slot)).collect();
+    move |netns, ifindex| slots.get(&(netns, ifindex)).copied()
+}
+
+fn correlator_for(header: &Header, abi: u32, limits: Limits, served: &[Hop]) -> Correlator {
+    let threads = Threads::new(&header.topology, slot_of(header));
     let options = Options {
         waits_for_vcpu: served.iter().any(|hop| matches!(hop, Hop::VmmIrq | Hop::VcpuEnter)),
         irqs: served.contains(&Hop::VmmIrq),
@@ -204,7 +222,7 @@ impl Books {
             Note::Bill(bill) => self.bill.note(bill),
             Note::Symbols(symbols) => self.symbols.extend(symbols),
             Note::Sampled { from_ns, one_in } => self.sampled(from_ns, one_in),
-            Note::Warning { text } => self.notes.push(text),
+            Note::Warning { text, .. } => self.notes.push(text),
             Note::End { reason, failed } => (self.ended, self.failed) = (Some(reason), failed),
         }
     }

@@ -49,6 +49,35 @@ impl BillMeter {
         }
     }
 
+    /// Counts for these VMs from now on as well, and opens accounts for `vcpus`, threads that came on KVM. VMs that are
+    /// not among them stay with what they had used, until [`forget`](Self::forget).
+    ///
+    /// # Errors
+    /// There is no room for the accounts; everything else is counted.
+    pub fn follow(&mut self, vms: &[Vm], vcpus: &[u32], gone: &[u32]) -> anyhow::Result<()> {
+        for vm in vms {
+            match self.vms.iter_mut().find(|known| known.is(vm)) {
+                Some(known) => known.vm.clone_from(vm),
+                None => self.vms.push(VmMeter::start(vm)),
+            }
+        }
+        let Some(exits) = &mut self.exits else { return Ok(()) };
+        exits.close(gone);
+        exits.add(vcpus)
+    }
+
+    /// Forgets VMs that are not among these.
+    pub fn forget(&mut self, vms: &[Vm]) {
+        self.vms.retain(|known| vms.iter().any(|vm| known.is(vm)));
+        for known in &mut self.vms {
+            let now = topology::threads_of(&known.vm);
+            known.threads.retain(|tid, _| now.iter().any(|thread| thread.tid == *tid));
+        }
+        if let Some(exits) = &mut self.exits {
+            exits.forget();
+        }
+    }
+
     /// The bill up to now. What cannot be read any more stands as it was read last.
     pub fn read(&mut self) -> Bill {
         let times = self.exits.as_mut().map(ExitMeter::read).unwrap_or_default();
@@ -63,6 +92,10 @@ impl BillMeter {
 }
 
 impl VmMeter {
+    fn is(&self, vm: &Vm) -> bool {
+        (self.vm.pid, self.vm.start_time) == (vm.pid, vm.start_time)
+    }
+
     fn start(vm: &Vm) -> VmMeter {
         let mut meter = VmMeter { vm: vm.clone(), threads: BTreeMap::new() };
         for thread in topology::threads_of(vm) {

@@ -23,6 +23,13 @@ pub(super) fn vms(topology: &Topology, selectors: &[String]) -> Result<Vec<Vm>> 
     Ok(chosen)
 }
 
+/// The VMs there are of those that the selectors stand for, all where there is none: for a watch, for which neither a VM that
+/// is not there yet nor two of one name are wrong.
+pub(super) fn present(topology: &Topology, selectors: &[String]) -> Vec<Vm> {
+    let is = |vm: &&Vm| selectors.is_empty() || selectors.iter().any(|selector| vm.answers_to(selector));
+    topology.vms.iter().filter(is).cloned().collect()
+}
+
 /// Puts the named devices in the place of the NICs found, each tap's by those that its namespace has.
 pub(super) fn use_nics(vms: &mut [Vm], names: &[String]) -> Result<()> {
     use_nics_by(vms, names, |netns, name| device(Namespace::Inode(netns), name))

@@ -19,6 +19,9 @@ const SMALLEST_PAGE: u64 = 4096;
 /// The kernel takes no larger ring (`max_entries` is 32 bits wide).
 const LARGEST_RING: u64 = 1 << 31;
 
+/// A header and a batch or two.
+const SMALLEST_FILE: u64 = 64 << 10;
+
 /// No host has so many frames on their way at once: memory for them would be terabytes.
 const LARGEST_FRAMES: u64 = 1 << 30;
 
@@ -51,6 +54,15 @@ pub(super) fn frames(typed: &str) -> Result<usize> {
     frames.with_context(|| {
         format!("--limit-frames `{typed}` is no number of frames, such as 100000, 256k or 1M")
     })
+}
+
+/// Reads `--size`, of a recording.
+pub(super) fn file_bytes(typed: &str) -> Result<u64> {
+    let Some(bytes) = bytes(typed) else {
+        bail!("--size `{typed}` is no size, such as 64MiB or 1GiB");
+    };
+    ensure!(bytes >= SMALLEST_FILE, "--size `{typed}` is too small for a recording: give 64KiB or more");
+    Ok(bytes)
 }
 
 /// A number and its unit; none for anything else.

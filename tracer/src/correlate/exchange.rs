@@ -92,6 +92,11 @@ impl Exchanger {
         }
     }
 
+    /// These are the taps now, by slot, and the VMs that they are of.
+    pub fn meet(&mut self, vm_of_tap: FxHashMap<u8, usize>) {
+        self.vm_of_tap = vm_of_tap;
+    }
+
     /// Takes the next passage.
     pub fn push(&mut self, passage: &Passage) {
         let whole = !matches!(passage.end, End::Branched | End::Cut);

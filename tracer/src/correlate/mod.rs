@@ -47,7 +47,7 @@ use self::{
     arriving::Arriving, cutting::Cutting, open::OpenTable, order::Reorder, origin::Origins, release::Release,
     sights::Sights, spare::Spare, threads::Threads,
 };
-use crate::{decode::Event, per_hop::PerHop};
+use crate::{decode::Event, per_hop::PerHop, topology::Topology};
 
 /// Bounds of memory and patience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +164,12 @@ impl Correlator {
             seen: Seen::default(),
             evicted: 0,
         }
+    }
+
+    /// Learns of further VMs, and of what those that are known have got; see [`Threads::meet`].
+    pub fn meet(&mut self, topology: &Topology, slot_of: impl Fn(u32, u32) -> Option<u8>) {
+        self.threads.meet(topology, slot_of);
+        self.copied.resize_with(topology.vms.len(), Vec::new);
     }
 
     /// Takes the next event, in the order in which the ring delivered it.

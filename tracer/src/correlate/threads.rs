@@ -104,26 +104,39 @@ pub struct Threads {
 impl Threads {
     /// Threads and taps of the traced VMs. `slot_of` names a device's slot by namespace and index.
     pub fn new(topology: &Topology, slot_of: impl Fn(u32, u32) -> Option<u8>) -> Threads {
-        let mut threads = Threads {
-            kicks: vec![Kicks::default(); topology.vms.len()],
-            running: vec![0; topology.vms.len()],
-            ..Threads::default()
-        };
+        let mut threads = Threads::default();
+        threads.meet(topology, slot_of);
+        threads
+    }
+
+    /// The same, with more VMs behind those that were known, and more of what these have; nothing is forgotten.
+    pub fn meet(&mut self, topology: &Topology, slot_of: impl Fn(u32, u32) -> Option<u8>) {
+        let vms = topology.vms.len();
+        self.kicks.resize_with(vms, Kicks::default);
+        self.running.resize(vms, 0);
+        self.kvm = topology.vms.iter().map(|vm| vm.kvm).collect();
+        let is_vcpu = |thread: &topology::Thread| matches!(thread.role, ThreadRole::Vcpu(_));
+        self.has_vcpus = topology.vms.iter().map(|vm| vm.threads.iter().any(is_vcpu)).collect();
         for (vm, entry) in topology.vms.iter().enumerate() {
-            let is_vcpu = |thread: &topology::Thread| matches!(thread.role, ThreadRole::Vcpu(_));
-            threads.kvm.push(entry.kvm);
-            threads.has_vcpus.push(entry.threads.iter().any(is_vcpu));
-            let moves_frames = |role: ThreadRole| role != ThreadRole::Other;
-            for thread in entry.threads.iter().filter(|thread| moves_frames(thread.role)) {
-                threads.threads.insert(thread.tid as u32, Thread { vm: Some(vm), ..Thread::default() });
+            let moves_frames = |thread: &&topology::Thread| thread.role != ThreadRole::Other;
+            for thread in entry.threads.iter().filter(moves_frames) {
+                self.meet_thread(thread.tid as u32, vm);
             }
             for tap in &entry.taps {
                 if let Some(slot) = slot_of(tap.device.netns, tap.device.ifindex) {
-                    threads.vm_of_tap.insert(slot, vm);
+                    self.vm_of_tap.insert(slot, vm);
                 }
             }
         }
-        threads
+    }
+
+    /// One that is known already keeps what is known of it.
+    fn meet_thread(&mut self, tid: u32, vm: usize) {
+        let thread = self.threads.entry(tid).or_insert_with(|| Thread { vm: Some(vm), ..Thread::default() });
+        if thread.vm.is_none() {
+            thread.vm = Some(vm);
+            self.unknown = self.unknown.saturating_sub(1);
+        }
     }
 
     /// Whether a frame copied into this VM's guest can be seen to be taken by a vCPU.

@@ -19,6 +19,7 @@ pub mod selftest;
 mod table;
 pub mod text;
 pub mod topology;
+pub mod watch;
 
 use std::io::{self, Write};
 

@@ -6,7 +6,7 @@ use tracer_common::hop::{HOP_SLOTS, Hop};
 
 use crate::{
     correlate::{Passage, Side},
-    recording::Header,
+    recording::{DeviceSlot, Header, Note},
 };
 
 /// Names and clock of one recording.
@@ -24,11 +24,17 @@ impl Names {
         for &hop in Hop::ALL {
             hops[hop as usize] = header.hop_name(hop);
         }
-        let taps = header.devices.iter().filter(|entry| entry.role == "tap");
         Names {
             hops,
-            vms: taps.map(|entry| (entry.slot, entry.vm.clone())).collect(),
+            vms: taps(&header.devices).collect(),
             ahead_ns: i128::from(header.started_unix_ns) - i128::from(header.started_monotonic_ns),
+        }
+    }
+
+    /// Learns of taps that came while the recording went on.
+    pub(super) fn note(&mut self, note: &Note) {
+        if let Note::Warning { came: Some(came), .. } = note {
+            self.vms.extend(taps(&came.devices));
         }
     }
 
@@ -46,6 +52,11 @@ impl Names {
     pub(super) fn unix_ns(&self, monotonic_ns: u64) -> Option<i64> {
         i64::try_from(i128::from(monotonic_ns) + self.ahead_ns).ok().filter(|&time_ns| time_ns >= 0)
     }
+}
+
+/// Slots of taps, and the VMs' names.
+fn taps(devices: &[DeviceSlot]) -> impl Iterator<Item = (u8, String)> {
+    devices.iter().filter(|entry| entry.role == "tap").map(|entry| (entry.slot, entry.vm.clone()))
 }
 
 /// Slot of the tap of the guest that takes part in an exchange with this answer; between two guests that of the one that

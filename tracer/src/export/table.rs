@@ -11,7 +11,7 @@ use super::{
 use crate::{
     correlate::{Passage, exchange::Exchange},
     latency::spans_of,
-    recording::Header,
+    recording::{Header, Note},
     report::Report,
 };
 
@@ -75,6 +75,11 @@ fn between(from_ns: u64, to_ns: u64) -> i64 {
 }
 
 impl<W: RowWriter> Stream for Table<W> {
+    fn note(&mut self, note: &Note) -> io::Result<()> {
+        self.names.note(note);
+        Ok(())
+    }
+
     fn passage(&mut self, passage: &Passage) -> io::Result<()> {
         self.guest = names::guest(passage);
         Ok(())

@@ -50,11 +50,7 @@ pub struct Function {
 impl Facts {
     /// Adds the cases of these VMs.
     pub fn with_vms(mut self, vms: &[&Vm]) -> Facts {
-        self.cases.insert(Case::Any);
-        for vm in vms {
-            self.cases.insert(if vm.kvm { Case::Kvm } else { Case::Emulated });
-            self.cases.extend(vm.taps.iter().flat_map(|tap| cases_of(vm, tap)));
-        }
+        self.cases.extend(cases_of_all(vms));
         self
     }
 
@@ -140,6 +136,16 @@ fn matches(program: &Program, parameters: Option<&[String]>) -> Result<(), Strin
         false => Ok(()),
         true => Err(format!("its prototype is ({}), not {}", parameters.join(", "), program.prototype)),
     }
+}
+
+/// The cases that these VMs are, together.
+pub fn cases_of_all(vms: &[&Vm]) -> BTreeSet<Case> {
+    let mut cases = BTreeSet::from([Case::Any]);
+    for vm in vms {
+        cases.insert(if vm.kvm { Case::Kvm } else { Case::Emulated });
+        cases.extend(vm.taps.iter().flat_map(|tap| cases_of(vm, tap)));
+    }
+    cases
 }
 
 /// The cases that a VM's frames through a tap are.

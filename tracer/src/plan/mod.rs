@@ -21,7 +21,7 @@ use tracer_common::hop::{Hook, Hop};
 
 pub use self::{
     chains::REPORTED_HOPS,
-    facts::{Facts, Function, Tracepoint, cases_of},
+    facts::{Facts, Function, Tracepoint, cases_of, cases_of_all},
     user::UserHop,
 };
 use crate::{

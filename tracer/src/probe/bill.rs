@@ -30,11 +30,9 @@ pub(super) fn attach(ebpf: &mut Ebpf) -> Result<()> {
 /// The accounts of the traced vCPUs.
 pub struct ExitMeter {
     accounts: HashMap<MapData, u32, Account>,
-    /// Their threads.
-    threads: Vec<u32>,
-    /// When they were opened, ns of `CLOCK_MONOTONIC`.
-    opened_ns: u64,
-    /// The same moment.
+    /// Their threads, with when each account was opened, ns of `CLOCK_MONOTONIC`.
+    threads: BTreeMap<u32, u64>,
+    /// When the first were opened.
     pub opened: Instant,
     /// As last read.
     times: BTreeMap<u32, VcpuTimes>,
@@ -45,19 +43,45 @@ impl ExitMeter {
     pub(super) fn open(ebpf: &mut Ebpf, threads: &[u32]) -> Result<ExitMeter> {
         let map =
             ebpf.take_map("ACCOUNTS").ok_or_else(|| anyhow!("the vCPUs' accounts were taken before"))?;
-        let mut accounts: HashMap<MapData, u32, Account> = HashMap::try_from(map)?;
-        let (opened, opened_ns) = (Instant::now(), now_ns()?);
+        let accounts: HashMap<MapData, u32, Account> = HashMap::try_from(map)?;
+        let mut meter =
+            ExitMeter { accounts, threads: BTreeMap::new(), opened: Instant::now(), times: BTreeMap::new() };
+        meter.add(threads)?;
+        Ok(meter)
+    }
+
+    /// Opens accounts for further threads.
+    ///
+    /// # Errors
+    /// There is no room for them.
+    pub fn add(&mut self, threads: &[u32]) -> Result<()> {
+        let opened_ns = now_ns()?;
         let account = Account::opened(opened_ns);
-        for tid in threads {
-            accounts.insert(tid, account, 0).context("failed to open a vCPU's account")?;
+        for &tid in threads.iter() {
+            self.accounts.insert(tid, account, 0).context("failed to open a vCPU's account")?;
+            self.threads.insert(tid, opened_ns);
         }
-        Ok(ExitMeter { accounts, threads: threads.to_vec(), opened_ns, opened, times: BTreeMap::new() })
+        Ok(())
+    }
+
+    /// Closes accounts of threads that are gone. Their times stay as they were read last.
+    pub fn close(&mut self, threads: &[u32]) {
+        for tid in threads.iter().filter(|tid| self.threads.remove(tid).is_some()) {
+            // It is closed, whether or not the kernel keeps the memory.
+            let _ = self.accounts.remove(tid);
+        }
+    }
+
+    /// Forgets the times of accounts that are closed.
+    pub fn forget(&mut self) {
+        let threads = &self.threads;
+        self.times.retain(|tid, _| threads.contains_key(tid));
     }
 
     /// Each vCPU's times so far, by thread; as read before, should reading fail.
     pub fn read(&mut self) -> BTreeMap<u32, VcpuTimes> {
-        for &tid in &self.threads {
-            match read(&self.accounts, tid, self.opened_ns) {
+        for (&tid, &opened_ns) in &self.threads {
+            match read(&self.accounts, tid, opened_ns) {
                 Ok(times) => {
                     self.times.insert(tid, times);
                 }

@@ -6,6 +6,7 @@
 mod attach;
 mod bill;
 mod buffers;
+mod change;
 mod cost;
 mod floor;
 mod statistics;
@@ -18,6 +19,7 @@ use aya::{Btf, Ebpf, EbpfLoader, Pod, maps::Array, programs::links::FdLink};
 pub use bill::ExitMeter;
 pub(crate) use buffers::Slots;
 pub use buffers::{BufferMode, Buffers, Outlet};
+pub use change::{Change, MapChange};
 pub use cost::CostMeter;
 #[doc(hidden)]
 pub use floor::Floor;
@@ -49,6 +51,8 @@ pub struct Setup {
     pub arguments: Vec<u32>,
     /// Devices, threads, descriptors.
     pub targets: Targets,
+    /// vCPUs that there are to be accounts for, where more may come than there are; each takes some 12 KiB.
+    pub vcpu_room: u32,
     /// Where the records of KVM's exits have the reason; all 0 where they are not read.
     pub exit_record: ExitRecord,
 }
@@ -115,7 +119,7 @@ impl Probe {
             .override_global("SETTINGS", &settings, true)
             .override_global(aya_log::LEVEL, &setup.log_level, true)
             .override_global("EXIT_RECORD", &setup.exit_record, true)
-            .map_max_entries("ACCOUNTS", setup.targets.vcpus().len().max(1) as u32);
+            .map_max_entries("ACCOUNTS", setup.vcpu_room.max(setup.targets.vcpus().len() as u32).max(1));
         let mut ebpf = setup
             .buffers
             .load(&mut loader)
@@ -189,6 +193,24 @@ impl Probe {
     /// The map cannot be written.
     pub fn choose_one_in(&mut self, one_in: u32) -> Result<()> {
         write_array(&mut self.ebpf, "SAMPLE_LIMIT", &[Sampling::one_in(one_in, 0).limit])
+    }
+
+    /// Changes what the attached programs watch; what could not be done is returned, a sentence each.
+    pub fn apply(&mut self, change: &Change) -> Vec<String> {
+        change::apply(&mut self.ebpf, change)
+    }
+
+    /// Has the addresses of these flows sent again, with the next frame of each: for a recording that begins now.
+    ///
+    /// # Errors
+    /// The map of flows cannot be written.
+    pub fn forget_flows(&mut self, flows: impl Iterator<Item = u64>) -> Result<()> {
+        let map = self.ebpf.map_mut("FLOWS").ok_or_else(|| anyhow!("the BPF object has no map FLOWS"))?;
+        let mut sent: Array<_, u64> = Array::try_from(map)?;
+        for flow in flows {
+            sent.set(config::flow_place(flow), 0, 0).context("failed to write the BPF map FLOWS")?;
+        }
+        Ok(())
     }
 
     /// The programs' own diagnostics; nothing where the object has none.

@@ -122,7 +122,7 @@ fn notes() -> Vec<Note> {
         Note::Flow(flow),
         Note::Counters(counters),
         Note::Bill(bill()),
-        Note::Warning { text: "ü \"quoted\"\n".to_owned() },
+        Note::warning("ü \"quoted\"\n"),
         Note::End { reason: "interrupted".to_owned(), failed: true },
     ]
 }

@@ -3,6 +3,7 @@
 
 mod budget;
 mod command;
+mod follow_vms;
 mod prepare;
 mod sink;
 mod target;
@@ -25,6 +26,7 @@ use tokio::{
 
 use self::{command::Running, prepare::Prepared, sink::Sink};
 pub use self::{
+    follow_vms::{Stopped, Told, watch},
     prepare::setup,
     target::{Target, Turn},
 };

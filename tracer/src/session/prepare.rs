@@ -29,6 +29,7 @@ pub(super) struct Prepared {
     pub(super) header: Header,
     pub(super) devices: Vec<Device>,
     pub(super) bill: BillMeter,
+    pub(super) targets: Targets,
 }
 
 impl Prepared {
@@ -36,7 +37,9 @@ impl Prepared {
     pub(super) fn new(config: &TraceConfig, command: &[OsString]) -> Result<Prepared> {
         let btf = KernelBtf::load(config.btf.as_deref())?;
         let vms: Vec<&Vm> = config.vms.iter().collect();
-        let mut plan = Plan::new(&btf.facts(&config.wishes.functions()).with_vms(&vms), &config.wishes)?;
+        let mut facts = btf.facts(&config.wishes.functions()).with_vms(&vms);
+        facts.cases.extend(config.cases.iter().copied());
+        let mut plan = Plan::new(&facts, &config.wishes)?;
         let (text, clauses) = &config.filter;
         let exits = exit_format(&vms);
         let sampled = config.sample.map(|wish| random_seed().map(|seed| wish.sampled(seed))).transpose()?;
@@ -50,6 +53,7 @@ impl Prepared {
             // -v: what is lost and why; -vv: every frame that makes no sense.
             log_level: if config.verbose == 0 { 0 } else { config.verbose.saturating_add(2).min(5) },
             exit_record: exits.as_ref().map(|format| format.record).unwrap_or_default(),
+            vcpu_room: config.vcpu_room,
             ..setup(&btf, &config.vms, config.buffers()?)?
         };
         let mut probe = Probe::attach(&setup, &mut plan)?;
@@ -78,7 +82,7 @@ impl Prepared {
             user_hops: plan.user_hops.iter().map(|hop| hop.name.clone()).collect(),
         };
         let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
-        Ok(Prepared { probe, header, devices, bill })
+        Ok(Prepared { probe, header, devices, bill, targets: setup.targets })
     }
 }
 
@@ -101,6 +105,7 @@ pub fn setup(btf: &KernelBtf, vms: &[Vm], buffers: Buffers) -> Result<Setup> {
         arguments: btf.argument_registers()?,
         targets: Targets::of(vms)?,
         exit_record: Default::default(),
+        vcpu_room: 0,
     })
 }
 
@@ -143,7 +148,7 @@ fn random_key() -> Result<[u64; 2]> {
 }
 
 /// Wall clock and monotonic clock, ns, as close to one moment as userspace gets.
-fn clocks() -> Result<(u64, u64)> {
+pub(super) fn clocks() -> Result<(u64, u64)> {
     let monotonic_ns = host::monotonic_ns()?;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok((wall.as_nanos() as u64, monotonic_ns))

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often the counters are read.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
+pub(super) const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// What is traced on its way to the target.
 pub(super) struct Sink<T> {
@@ -54,7 +54,7 @@ pub(super) struct Sink<T> {
 }
 
 /// Code addresses that are remembered: the kernel has fewer places that drop frames.
-const MAX_ADDRESSES: usize = 4096;
+pub(super) const MAX_ADDRESSES: usize = 4096;
 
 impl<T: Target> Sink<T> {
     pub(super) fn new(
@@ -62,10 +62,10 @@ impl<T: Target> Sink<T> {
         verbose: u8,
         begin: impl FnOnce(&Header) -> Result<T>,
     ) -> Result<Sink<T>> {
-        let Prepared { mut probe, header, devices, bill } = prepared;
+        let Prepared { mut probe, header, devices, bill, targets: _ } = prepared;
         let mut target = begin(&header)?;
         for note in &probe.notes {
-            target.note(&Note::Warning { text: note.clone() })?;
+            target.note(&Note::warning(note.clone()))?;
         }
         Ok(Sink {
             source: Source::new(probe.outlet()?),
@@ -154,7 +154,7 @@ impl<T: Target> Sink<T> {
                 "measuring took more than its budget at 1 of {one_in} frames too: what is recorded of threads and \
                  interrupts is not left out; trace fewer hops with --hops"
             );
-            self.target.note(&Note::Warning { text })?;
+            self.target.note(&Note::warning(text))?;
         }
         self.choice = Some((from_ns, one_in));
         Ok(())
@@ -216,7 +216,7 @@ impl<T: Target> Sink<T> {
 }
 
 /// CPU time of this process so far, ns.
-fn cpu_ns() -> u64 {
+pub(super) fn cpu_ns() -> u64 {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0 };
     let ns =
         |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000_000 + time.tv_usec() as u64 * 1_000;

@@ -15,6 +15,7 @@ mod lower;
 mod model;
 mod netlink;
 mod netns;
+mod notify;
 mod process;
 mod select;
 mod sysfs;
@@ -30,6 +31,7 @@ pub use model::{
     Device, DeviceKind, DeviceRef, Switch, SwitchKind, Tap, Thread, ThreadRole, Topology, Vm, Vmm,
 };
 pub use netns::open_namespace;
+pub use notify::LinkNews;
 pub use process::threads_of;
 pub use select::SelectError;
 pub use text::printable;

@@ -28,6 +28,15 @@ pub enum SelectError {
     },
 }
 
+impl Vm {
+    /// Whether this is its PID, its name, or the name of one of its taps.
+    pub fn answers_to(&self, selector: &str) -> bool {
+        selector.parse() == Ok(self.pid)
+            || self.name == selector
+            || self.taps.iter().any(|tap| tap.device.name == selector)
+    }
+}
+
 impl Topology {
     /// The VM of this name or PID, or that holds a tap of this name.
     pub fn find(&self, selector: &str) -> Result<&Vm, SelectError> {

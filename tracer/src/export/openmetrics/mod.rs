@@ -5,6 +5,7 @@
 //! report has no sample. Which families there are is in [`families`].
 
 mod families;
+mod watch;
 
 use std::{
     fmt,
@@ -18,7 +19,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{report::Report, topology::printable};
+use crate::{
+    report::{Report, WatchState},
+    topology::printable,
+};
 
 /// Writes the report, `# EOF` at its end.
 ///
@@ -30,6 +34,31 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut text = String::new();
     encode(&mut text, &registry).map_err(io::Error::other)?;
     out.write_all(text.as_bytes())
+}
+
+/// Writes how a watch stands, and the report of its recordings so far, where there is one.
+///
+/// # Errors
+/// The writer's.
+pub fn write_watch(state: &WatchState, report: Option<&Report>, out: &mut dyn Write) -> io::Result<()> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Standing(state.clone())));
+    if let Some(report) = report {
+        registry.register_collector(Box::new(Figures(report.clone())));
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(io::Error::other)?;
+    out.write_all(text.as_bytes())
+}
+
+/// A watch that is asked for its figures.
+#[derive(Debug)]
+struct Standing(WatchState);
+
+impl Collector for Standing {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        watch::encode(&self.0, &mut Families { encoder })
+    }
 }
 
 /// A report that is asked for its figures.

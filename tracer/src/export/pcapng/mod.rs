@@ -139,6 +139,7 @@ impl Stream for Packets<'_> {
     }
 
     fn note(&mut self, note: &Note) -> io::Result<()> {
+        self.names.note(note);
         if let Note::Flow(flow) = note
             && self.flows.len() < MAX_FLOWS
         {

@@ -32,7 +32,7 @@ use crate::{
         exchange::{Exchange, ExchangeKind, Initiator},
     },
     latency::{LAYERS, Layer, Span, spans_of},
-    recording::Header,
+    recording::{Header, Note},
     report::Report,
     topology::printable,
 };
@@ -218,6 +218,14 @@ impl<'a> Trace<'a> {
 }
 
 impl Stream for Trace<'_> {
+    fn note(&mut self, note: &Note) -> io::Result<()> {
+        self.names.note(note);
+        if let Note::Warning { came: Some(came), .. } = note {
+            self.vms.extend(came.vms.iter().map(|vm| (vm.name.clone(), vm.pid)));
+        }
+        Ok(())
+    }
+
     fn passage(&mut self, passage: &Passage) -> io::Result<()> {
         self.guest = names::guest(passage);
         Ok(())

@@ -44,7 +44,7 @@ impl Played {
             let item = item.unwrap();
             if first && matches!(item, Item::Event(_)) {
                 first = false;
-                view.note(&Note::Warning { text: "a device\u{1b}[31m said so".to_owned() });
+                view.note(&Note::warning("a device\u{1b}[31m said so"));
             }
             analysis.push(item, &mut view);
         }

@@ -212,7 +212,7 @@ impl Observer for View {
                 let beyond = self.readings.len().saturating_sub(READINGS);
                 self.readings.drain(..beyond);
             }
-            Note::Warning { text } if self.notes.len() < NOTES => self.notes.push(text.clone()),
+            Note::Warning { text, .. } if self.notes.len() < NOTES => self.notes.push(text.clone()),
             _ => {}
         }
     }

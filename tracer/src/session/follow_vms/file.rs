@@ -1,0 +1,113 @@
+//! One recording of a watch, while it is written.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    path::PathBuf,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+use tracer_common::hop::Hop;
+
+use crate::{
+    decode::{Event, Flow},
+    plan::symbols,
+    record::RecordWriter,
+    recording::{Bill, Came, Counters, Header, Note},
+    session::sink::MAX_ADDRESSES,
+};
+
+/// A recording that is written.
+pub(super) struct OpenRecording {
+    path: PathBuf,
+    file: File,
+    writer: RecordWriter<File>,
+    /// Events in it.
+    pub(super) events: u64,
+    /// When it began.
+    pub(super) begun: Instant,
+    /// What had been counted before it began.
+    start: (Counters, Bill),
+    /// Code addresses that dropped frames.
+    dropped_at: BTreeSet<u64>,
+}
+
+/// A recording that was closed.
+pub(super) struct ClosedRecording {
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+}
+
+impl OpenRecording {
+    /// Begins a recording; `start` is what had been counted before.
+    pub(super) fn create(
+        path: PathBuf,
+        header: &Header,
+        notes: &[String],
+        start: (Counters, Bill),
+    ) -> Result<OpenRecording> {
+        let shown = path.display();
+        let file = File::create_new(&path).with_context(|| format!("failed to create {shown}"))?;
+        let copy = file.try_clone().context("failed to copy a file descriptor")?;
+        let mut writer =
+            RecordWriter::create(copy, header).with_context(|| format!("failed to write {shown}"))?;
+        for note in notes {
+            writer.note(&Note::warning(note.clone()))?;
+        }
+        let (begun, dropped_at) = (Instant::now(), BTreeSet::new());
+        Ok(OpenRecording { path, file, writer, events: 0, begun, start, dropped_at })
+    }
+
+    pub(super) fn event(&mut self, event: &Event) -> Result<()> {
+        self.events += 1;
+        if event.hop == Hop::SkbDrop && self.dropped_at.len() < MAX_ADDRESSES {
+            self.dropped_at.insert(event.digest);
+        }
+        self.writer.event(event)
+    }
+
+    pub(super) fn flow(&mut self, flow: Flow) -> Result<()> {
+        self.writer.note(&Note::Flow(flow))
+    }
+
+    /// Says what happened, and what came.
+    pub(super) fn tell(&mut self, text: String, came: Option<Came>) -> Result<()> {
+        self.writer.note(&Note::Warning { text, came: came.map(Box::new) })
+    }
+
+    /// Writes what was counted of these programs so far.
+    pub(super) fn count(&mut self, counters: &Counters, bill: &Bill) -> Result<()> {
+        self.writer.note(&Note::Counters(counters.since(&self.start.0)))?;
+        self.writer.note(&Note::Bill(bill.since(&self.start.1)))
+    }
+
+    /// As [`count`](Self::count), when the programs and their bill are gone.
+    pub(super) fn count_last(&mut self, counters: &Counters) -> Result<()> {
+        self.writer.note(&Note::Counters(counters.since(&self.start.0)))
+    }
+
+    /// Writes what was drained.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.writer.flush()
+    }
+
+    /// Its size so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.file.metadata().map_or(0, |found| found.len())
+    }
+
+    /// Ends it. One without events says nothing and is removed: then there is none.
+    pub(super) fn close(&mut self, reason: &str) -> Result<Option<ClosedRecording>> {
+        self.writer.note(&Note::Symbols(symbols::names_of(&self.dropped_at)))?;
+        self.writer.note(&Note::End { reason: reason.to_owned(), failed: false })?;
+        self.writer.finish()?;
+        if self.events == 0 {
+            fs::remove_file(&self.path)
+                .with_context(|| format!("failed to remove {}", self.path.display()))?;
+            return Ok(None);
+        }
+        let bytes = self.bytes();
+        Ok(Some(ClosedRecording { path: self.path.clone(), bytes }))
+    }
+}
