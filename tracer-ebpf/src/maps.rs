@@ -1,4 +1,9 @@
 //! Every map, in one place.
+//!
+//! What says what is traced (`DEVICES`, `THREADS`, `PROCESSES`, `TAP_FDS`, `IRQS`) is written before the programs are attached,
+//! and by a watch also while they run. The kernel gives the memory of a hash map's entry that is taken out to the next one, and
+//! a place in a bucket of devices is taken again, so that a program which has just found one may read another's value: the record
+//! at hand is then another's, nothing worse. So values are words that are read once, and no program keeps a pointer to one.
 
 use aya_ebpf::{
     macros::map,

@@ -16,7 +16,7 @@ impl Thread {
     /// The thread of this id, if it is traced.
     #[inline(always)]
     pub fn find(tid: u32) -> Option<Thread> {
-        // SAFETY: values are written before the programs are attached and never change.
+        // SAFETY: a word, read at once; `maps` says what may change meanwhile.
         let value = *unsafe { maps::THREADS.get(&tid) }?;
         Some(Thread { tid, value })
     }

@@ -149,7 +149,7 @@ fn number(thread: Thread, vcpu: u64) -> u16 {
 /// The thread of a vCPU of the same VM.
 #[inline(always)]
 fn vcpu_thread(thread: Thread, vcpu: u32) -> Option<u32> {
-    // SAFETY: values never change once they are there.
+    // SAFETY: a word, read at once; another thread may have come to run the vCPU meanwhile.
     unsafe { maps::VCPU_THREADS.get(&vcpu_key(thread.vm(), vcpu as u16)) }.copied()
 }
 

@@ -26,7 +26,7 @@ pub fn entered(regs: u64, id: u64) -> i32 {
 fn wrote_to_tap(regs: u64) -> bool {
     let Some(fd) = kernel::probe::<u64>(regs + globals::regs_arg0() as u64) else { return false };
     let key = fd_key(emit::current_process(), fd as u32);
-    // SAFETY: values are written before the programs are attached and never change.
+    // SAFETY: a word, read at once; `maps` says what may change meanwhile.
     let Some(&slot) = (unsafe { maps::TAP_FDS.get(&key) }) else { return false };
     let mut event = emit::event(Hop::TapWrite, Hook::SysEnter, slot as u8);
     event.tid = emit::current_thread();

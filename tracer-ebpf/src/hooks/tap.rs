@@ -19,7 +19,7 @@ pub fn sent_by_vhost(hook: Hook) -> i32 {
 /// A VMM writes a frame: by write, writev, or io_uring in any thread of its process.
 #[inline(always)]
 pub fn written(hook: Hook) -> i32 {
-    // SAFETY: values are written before the programs are attached and never change.
+    // SAFETY: nothing is read of the value; `maps` says what may change meanwhile.
     if unsafe { maps::PROCESSES.get(&emit::current_process()) }.is_some() {
         let mut event = emit::event(Hop::TapWrite, hook, NO_DEVICE);
         event.tid = emit::current_thread();
