@@ -74,15 +74,18 @@ impl Change {
 /// Writes what is new and takes out what is gone. A map that has no room costs what did not fit and nothing else: what went
 /// wrong is returned, a sentence for each map.
 pub(super) fn apply(ebpf: &mut Ebpf, change: &Change) -> Vec<String> {
+    // Filled by the programs, by thread: what they know of a thread that is gone would stay for ever, and be another's who
+    // has its number now.
+    let new = change.threads.set.iter().map(|(tid, _)| *tid);
+    let stale = MapChange { set: Vec::new(), gone: change.threads.gone.iter().copied().chain(new).collect() };
     let done = [
         devices(ebpf, &change.devices),
         write(ebpf, "THREADS", &change.threads),
         write(ebpf, "PROCESSES", &change.processes),
         write(ebpf, "TAP_FDS", &change.tap_fds),
         write(ebpf, "IRQS", &change.irqs),
-        // Filled by the programs, by thread: what they know of a thread that is gone would stay for ever.
-        write(ebpf, "VCPU_EXITS", &MapChange::<u32> { set: Vec::new(), gone: change.threads.gone.clone() }),
-        write(ebpf, "PENDING_IRQ", &MapChange::<u32> { set: Vec::new(), gone: change.threads.gone.clone() }),
+        write(ebpf, "VCPU_EXITS", &stale),
+        write(ebpf, "PENDING_IRQ", &stale),
     ];
     done.into_iter().filter_map(Result::err).collect()
 }
