@@ -167,8 +167,8 @@ pub enum Note {
     Warning {
         /// One sentence.
         text: String,
-        /// What came while the recording went on, where that is what it is about. An addition of 0.3 to this note, and no
-        /// note of its own, so that earlier readers show the sentence and go on.
+        /// What came while the recording went on, where that is what it is about. Part of this note, and no
+        /// note of its own, so that a reader which does not know it shows the sentence and goes on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         came: Option<Box<Came>>,
     },
