@@ -17,7 +17,7 @@ use crate::{
     },
     config::TraceConfig,
     host,
-    plan::{Plan, btf::KernelBtf},
+    plan::{Plan, btf::KernelBtf, chains::Case},
     probe::{Buffers, Probe, Setup, Targets},
     recording::{Header, Host},
     topology::{Device, Vm},
@@ -43,11 +43,13 @@ impl Prepared {
         let (text, clauses) = &config.filter;
         let exits = exit_format(&vms);
         let sampled = config.sample.map(|wish| random_seed().map(|seed| wish.sampled(seed))).transpose()?;
+        let settings = settings(&btf, &config.vms, clauses.len())?;
         let setup = Setup {
             settings: Settings {
                 sampled: sampled.is_some().into(),
                 sample_seed: sampled.map_or(0, |sampled| sampled.seed),
-                ..settings(&btf, &config.vms, clauses.len())?
+                translates: settings.translates | u32::from(config.cases.contains(&Case::Routed)),
+                ..settings
             },
             clauses: clauses.clone(),
             // -v: what is lost and why; -vv: every frame that makes no sense.

@@ -36,15 +36,15 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
-/// Writes how a watch stands, and the report of its recordings so far, where there is one.
+/// Writes how a watch stands, and its report so far, where there is one.
 ///
 /// # Errors
 /// The writer's.
-pub fn write_watch(state: &WatchState, report: Option<&Report>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_watch(state: WatchState, report: Option<Report>, out: &mut dyn Write) -> io::Result<()> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Standing(state.clone())));
+    registry.register_collector(Box::new(Standing(state)));
     if let Some(report) = report {
-        registry.register_collector(Box::new(Figures(report.clone())));
+        registry.register_collector(Box::new(Figures(report)));
     }
     let mut text = String::new();
     encode(&mut text, &registry).map_err(io::Error::other)?;

@@ -10,11 +10,12 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracer_common::hop::Hop;
 
+use super::tracing::Counted;
 use crate::{
     decode::{Event, Flow},
     plan::symbols,
     record::RecordWriter,
-    recording::{Bill, Came, Counters, Header, Note},
+    recording::{Came, Header, Note},
     session::sink::MAX_ADDRESSES,
 };
 
@@ -28,7 +29,7 @@ pub(super) struct OpenRecording {
     /// When it began.
     pub(super) begun: Instant,
     /// What had been counted before it began.
-    start: (Counters, Bill),
+    start: Counted,
     /// Code addresses that dropped frames.
     dropped_at: BTreeSet<u64>,
 }
@@ -45,7 +46,7 @@ impl OpenRecording {
         path: PathBuf,
         header: &Header,
         notes: &[String],
-        start: (Counters, Bill),
+        start: Counted,
     ) -> Result<OpenRecording> {
         let shown = path.display();
         let file = File::create_new(&path).with_context(|| format!("failed to create {shown}"))?;
@@ -77,14 +78,9 @@ impl OpenRecording {
     }
 
     /// Writes what was counted of these programs so far.
-    pub(super) fn count(&mut self, counters: &Counters, bill: &Bill) -> Result<()> {
-        self.writer.note(&Note::Counters(counters.since(&self.start.0)))?;
-        self.writer.note(&Note::Bill(bill.since(&self.start.1)))
-    }
-
-    /// As [`count`](Self::count), when the programs and their bill are gone.
-    pub(super) fn count_last(&mut self, counters: &Counters) -> Result<()> {
-        self.writer.note(&Note::Counters(counters.since(&self.start.0)))
+    pub(super) fn count(&mut self, counted: &Counted) -> Result<()> {
+        self.writer.note(&Note::Counters(counted.counters.since(&self.start.counters)))?;
+        self.writer.note(&Note::Bill(counted.bill.since(&self.start.bill)))
     }
 
     /// Writes what was drained.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use tracer_common::{config::FLOW_PLACES, hop::Hop};
 
-use super::{super::prepare::Prepared, file::OpenRecording};
+use super::super::{prepare::Prepared, sink::cpu_ns};
 use crate::{
     bill::meter::BillMeter,
     decode::Record,
@@ -17,7 +17,7 @@ use crate::{
     probe::{Change, CostMeter, Diagnostics, Probe, Targets},
     recording::{Bill, Counters, Header},
     source::Source,
-    topology::{Topology, Vm},
+    topology::{ThreadRole, Topology, Vm},
 };
 
 /// Records taken from the buffers before the event loop looks at other things.
@@ -34,9 +34,7 @@ impl Kinds {
     /// Of these VMs.
     pub(super) fn of(vms: &[Vm]) -> Kinds {
         let vms: Vec<&Vm> = vms.iter().collect();
-        let vcpu = |vm: &&Vm| {
-            vm.threads.iter().any(|thread| matches!(thread.role, crate::topology::ThreadRole::Vcpu(_)))
-        };
+        let vcpu = |vm: &Vm| vm.threads.iter().any(|thread| matches!(thread.role, ThreadRole::Vcpu(_)));
         Kinds { cases: cases_of_all(&vms), vcpus: vms.iter().any(|vm| vm.kvm && vcpu(vm)) }
     }
 
@@ -50,12 +48,20 @@ impl Kinds {
         others.cases.is_subset(&self.cases) && (self.vcpus || !others.vcpus)
     }
 
-    /// Both.
-    pub(super) fn and(mut self, others: &Kinds) -> Kinds {
-        self.cases.extend(others.cases.iter().copied());
-        self.vcpus |= others.vcpus;
+    /// These, with the cases of those before: what programs are planned for that are attached while there are these.
+    pub(super) fn after(mut self, before: &Kinds) -> Kinds {
+        self.cases.extend(before.cases.iter().copied());
         self
     }
+}
+
+/// What was counted of attached programs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted {
+    /// What they cost and lost.
+    pub(super) counters: Counters,
+    /// What the VMs used meanwhile.
+    pub(super) bill: Bill,
 }
 
 /// Attached programs.
@@ -75,8 +81,8 @@ pub(super) struct Tracing {
     attached: Instant,
     /// `CLOCK_MONOTONIC` when the last program had been attached, ns.
     attached_ns: u64,
-    /// As last read.
-    pub(super) counters: Counters,
+    /// As last read, since they were attached.
+    pub(super) counted: Counted,
     /// VMs' frames since they were last taken, by the slot of the tap.
     frames: BTreeMap<u8, u64>,
     /// Flows that this recording has the addresses of.
@@ -98,7 +104,7 @@ impl Tracing {
             attached: Instant::now(),
             attached_ns: header.started_monotonic_ns,
             header,
-            counters: Counters::default(),
+            counted: Counted::default(),
             frames: BTreeMap::new(),
             flows: BTreeSet::new(),
         })
@@ -122,31 +128,48 @@ impl Tracing {
         (header, &self.notes)
     }
 
-    /// Moves what waits in the ring into the recording; what is stamped later than `until_ns` is left out. Returns how many
-    /// records there were.
-    pub(super) fn drain(&mut self, file: &mut OpenRecording, until_ns: u64) -> Result<u64> {
+    /// Hands on what waits in the buffers; what is stamped at `until_ns` or later is left out. Returns how many records there
+    /// were.
+    pub(super) fn drain(&mut self, until_ns: u64, take: &mut dyn FnMut(Record) -> Result<()>) -> Result<u64> {
         self.meter.turn();
         let (attached_ns, frames, flows) = (self.attached_ns, &mut self.frames, &mut self.flows);
-        let write = |record| match record {
-            // Hooks are attached one after the other: before the last, a frame shows only part of its way.
-            Record::Event(event) if event.time_ns < attached_ns || event.time_ns >= until_ns => Ok(()),
-            Record::Event(event) => {
-                if matches!(event.hop, Hop::TapRx | Hop::TapRing)
-                    && let Some(slot) = event.device
-                {
-                    *frames.entry(slot).or_default() += 1;
+        let count = |record| {
+            match &record {
+                // Hooks are attached one after the other: before the last, a frame shows only part of its way.
+                Record::Event(event) if event.time_ns < attached_ns || event.time_ns >= until_ns => {
+                    return Ok(());
                 }
-                file.event(&event)
-            }
-            Record::Flow(flow) => {
-                // The kernel remembers fewer.
-                if flows.len() < FLOW_PLACES as usize {
+                Record::Event(event) if matches!(event.hop, Hop::TapRx | Hop::TapRing) => {
+                    if let Some(slot) = event.device {
+                        *frames.entry(slot).or_default() += 1;
+                    }
+                }
+                Record::Event(_) => {}
+                // The kernel remembers no more.
+                Record::Flow(flow) if flows.len() < FLOW_PLACES as usize => {
                     flows.insert(flow.flow);
                 }
-                file.flow(flow)
+                Record::Flow(_) => {}
             }
+            take(record)
         };
-        Ok(self.source.drain(AT_ONCE, write)? as u64)
+        Ok(self.source.drain(AT_ONCE, count)? as u64)
+    }
+
+    /// The same until nothing waits; more may come meanwhile.
+    pub(super) fn drain_all(
+        &mut self,
+        until_ns: u64,
+        take: &mut dyn FnMut(Record) -> Result<()>,
+    ) -> Result<u64> {
+        let mut records = 0;
+        loop {
+            let more = self.drain(until_ns, take)?;
+            records += more;
+            if more < AT_ONCE as u64 {
+                return Ok(records);
+            }
+        }
     }
 
     /// Frames since the last time, by the VM.
@@ -164,16 +187,17 @@ impl Tracing {
     }
 
     /// Reads what the programs cost and lost, and what the VMs used, since the programs were attached.
-    pub(super) fn count(&mut self) -> Bill {
+    pub(super) fn count(&mut self) {
+        let Counted { counters, bill } = &mut self.counted;
         // A counter that cannot be read must not end the watch; the last good figures stand.
-        if let Err(error) = self.meter.read(&mut self.counters) {
+        if let Err(error) = self.meter.read(counters) {
             log::warn!("{error:#}");
         }
-        self.counters.undecoded = self.source.undecoded;
-        self.counters.reader_cpu_ns = super::super::sink::cpu_ns();
-        self.counters.wall_ns = self.attached.elapsed().as_nanos() as u64;
-        self.counters.metered_ns = self.meter.metered_ns();
-        self.bill.read()
+        counters.undecoded = self.source.undecoded;
+        counters.reader_cpu_ns = cpu_ns();
+        counters.wall_ns = self.attached.elapsed().as_nanos() as u64;
+        counters.metered_ns = self.meter.metered_ns();
+        *bill = self.bill.read();
     }
 
     /// Watches other things from now on; returns what could not be done, a sentence each.
@@ -198,26 +222,25 @@ impl Tracing {
         self.bill.forget(vms);
     }
 
-    /// Detaches, and takes the rest out of the ring; returns how many records these were. The counters are then the last.
-    pub(super) fn detach(&mut self, file: &mut OpenRecording, until_ns: u64) -> Result<u64> {
+    /// Detaches, and hands on the rest, stamped before `until_ns`; returns how many records these were. What was counted is
+    /// then final.
+    pub(super) fn detach(
+        &mut self,
+        until_ns: u64,
+        take: &mut dyn FnMut(Record) -> Result<()>,
+    ) -> Result<u64> {
         // As when they were attached: from the first one's end on, a frame shows only part of its way.
         let until_ns = until_ns.min(monotonic_ns().unwrap_or(u64::MAX));
         self.probe = None;
-        let mut events = 0;
-        loop {
-            let more = self.drain(file, until_ns)?;
-            events += more;
-            if more < AT_ONCE as u64 {
-                break;
-            }
-        }
+        let records = self.drain_all(until_ns, take)?;
         // The programs' costs went with them, so those that were read before stand; losses stay readable.
-        let programs = std::mem::take(&mut self.counters.programs);
-        let read = self.meter.read(&mut self.counters);
-        self.counters.programs = programs;
-        self.counters.undecoded = self.source.undecoded;
+        let counters = &mut self.counted.counters;
+        let programs = std::mem::take(&mut counters.programs);
+        let read = self.meter.read(counters);
+        counters.programs = programs;
+        counters.undecoded = self.source.undecoded;
         read?;
-        Ok(events)
+        Ok(records)
     }
 }
 
@@ -236,9 +259,11 @@ mod tests {
         let (none, kvm, emulated) = (Kinds::of(&[]), Kinds::of(&[vm(true)]), Kinds::of(&[vm(false)]));
         assert!(kvm.serve(&none) && kvm.serve(&kvm));
         assert!(!none.serve(&kvm) && !kvm.serve(&emulated));
-        let both = kvm.clone().and(&emulated);
+        let both = kvm.clone().after(&emulated);
         assert!(both.serve(&kvm) && both.serve(&emulated));
         let vcpus = Kinds { vcpus: true, ..kvm.clone() };
         assert!(vcpus.serve(&kvm) && !kvm.serve(&vcpus));
+        // Accounts are kept only where there were vCPUs when the programs were attached.
+        assert!(!emulated.after(&vcpus).serve(&vcpus));
     }
 }
