@@ -64,6 +64,13 @@ impl Change {
             && self.irqs.is_empty()
     }
 
+    /// Threads that are not what they were: what the programs know of one that is gone would stay for ever, and of one whose
+    /// number another has now it would be the other's.
+    pub(super) fn stale_threads(&self) -> Vec<u32> {
+        let new = self.threads.set.iter().map(|(tid, _)| *tid);
+        self.threads.gone.iter().copied().chain(new).collect()
+    }
+
     /// Threads of vCPUs on KVM that came.
     pub fn new_vcpus(&self) -> Vec<u32> {
         let is_vcpu = |(_, value): &&(u32, u32)| *value as u8 == ThreadRole::Vcpu as u8;
@@ -74,10 +81,8 @@ impl Change {
 /// Writes what is new and takes out what is gone. A map that has no room costs what did not fit and nothing else: what went
 /// wrong is returned, a sentence for each map.
 pub(super) fn apply(ebpf: &mut Ebpf, change: &Change) -> Vec<String> {
-    // Filled by the programs, by thread: what they know of a thread that is gone would stay for ever, and be another's who
-    // has its number now.
-    let new = change.threads.set.iter().map(|(tid, _)| *tid);
-    let stale = MapChange { set: Vec::new(), gone: change.threads.gone.iter().copied().chain(new).collect() };
+    // Filled by the programs, by thread.
+    let stale = MapChange { set: Vec::new(), gone: change.stale_threads() };
     let done = [
         devices(ebpf, &change.devices),
         write(ebpf, "THREADS", &change.threads),

@@ -103,6 +103,14 @@ fn the_difference_is_what_the_maps_lack_and_have_too_much() {
 }
 
 #[test]
+fn nothing_is_known_of_a_thread_that_has_another_ones_number() {
+    let first = Targets::of(&[vm("a", 10, &[5]), vm("c", 30, &[7])]).unwrap();
+    let again = Vm { threads: vm("a", 10, &[]).threads, ..vm("b", 20, &[6]) };
+    let change = first.difference(&first.next(&[again, vm("c", 30, &[7])]));
+    assert_eq!((change.stale_threads(), change.threads.gone), (vec![11], vec![]));
+}
+
+#[test]
 fn one_that_is_two_things_is_written_as_the_last() {
     let change = MapChange::between(&[(1, 1), (2, 2)], &[(1, 3), (1, 1), (3, 3)]);
     assert_eq!(change, MapChange { set: vec![(3, 3)], gone: vec![2] });
