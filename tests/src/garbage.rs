@@ -10,13 +10,15 @@ use proptest::{
 };
 use tracer::{
     decode::{Event, Flow, LATEST_NS},
-    recording::{Bill, Counters, ExitReason, ExitUse, Note, ThreadUse, VmUse},
+    recording::{Bill, Came, Counters, DeviceSlot, ExitReason, ExitUse, Note, ThreadUse, VmUse},
     topology::ThreadRole,
 };
 use tracer_common::{
     frame::Kind,
     hop::{Hook, Hop},
 };
+
+use crate::world::{self, Machine};
 
 /// Addresses, contents and sequence numbers in use.
 const FEW: Range<u64> = 0..12;
@@ -91,6 +93,20 @@ fn bill() -> impl Strategy<Value = Bill> {
     })
 }
 
+/// VMs and devices that came: some that were there, under any slot and name, and threads of others.
+fn came() -> impl Strategy<Value = Came> {
+    let machine = select(vec![Machine::Emulated, Machine::Kvm { vhost: true, queues: 2 }]);
+    let device =
+        (0..6_u8, 0..6_u8, select(vec!["tap", "nic", "x"]), 0..3_u8).prop_map(|(slot, device, role, vm)| {
+            DeviceSlot { slot, role: role.to_owned(), vm: format!("vm{vm}"), device: world::device(device) }
+        });
+    (0..=2_usize, machine, 0..2_u64, vec(device, 0..4)).prop_map(|(vms, machine, start_time, devices)| {
+        let mut vms = world::topology(vms, machine).vms;
+        vms.iter_mut().for_each(|vm| vm.start_time = start_time);
+        Came { vms, devices }
+    })
+}
+
 /// Any note.
 pub fn note() -> impl Strategy<Value = Note> {
     let counters = (btree_map("[a-z.]{0,9}", any::<u32>(), 0..4), any::<u32>(), any::<u32>(), any::<u32>());
@@ -112,6 +128,7 @@ pub fn note() -> impl Strategy<Value = Note> {
         })),
         bill().prop_map(Note::Bill),
         ".{0,20}".prop_map(Note::warning),
+        (".{0,20}", came()).prop_map(|(text, came)| Note::Warning { text, came: Some(Box::new(came)) }),
         (".{0,20}", any::<bool>()).prop_map(|(reason, failed)| Note::End { reason, failed }),
     ]
 }

@@ -19,7 +19,9 @@ const HOPS: usize = tracer::plan::REPORTED_HOPS.len();
 #[test]
 fn help_teaches_by_example_and_tells_exit_codes() {
     let place = Place::new();
-    for command in [&[][..], &["doctor"], &["topology"], &["record"], &["live"], &["report"], &["lab"]] {
+    for command in
+        [&[][..], &["doctor"], &["topology"], &["record"], &["live"], &["watch"], &["report"], &["lab"]]
+    {
         let help = place.run(&[command, &["--help"]].concat());
         assert_eq!(help.code, Some(0), "{help:?}");
         for part in ["Examples:\n", "Exit status:\n", "  2  "] {
@@ -46,7 +48,7 @@ fn a_wrong_value_is_answered_on_one_line_before_anything_else() {
     fs::write(place.path("notes"), "text").unwrap();
     for (typed, part) in [
         (["--duration", "10"], "`10` is no duration, such as 500ms, 10s or 2m"),
-        (["--duration", "0s"], "records nothing"),
+        (["--duration", "0s"], "is no time at all"),
         (["--ring-size", "33MiB"], "no power of two, as the kernel needs it: give 32MiB or 64MiB"),
         (["--ring-size", "lots"], "`lots` is no size, such as 4MiB"),
         (["--hops", "tap.rx,nic.quue"], "no hop is called `nic.quue`, nic.queue perhaps; they are vmm.kick,"),
@@ -55,6 +57,20 @@ fn a_wrong_value_is_answered_on_one_line_before_anything_else() {
         (["-o", "notes"], "is no vmhop recording: name another file with -o, or add --force"),
     ] {
         let outcome = place.run(&[&["record"], &typed[..]].concat());
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.error().contains(part), "{outcome:?}");
+    }
+    for (typed, part) in [
+        (["--listen", "9429"], "`9429` is no address with a port, such as 127.0.0.1:9429"),
+        (["--print", "10"], "--print `10` is no duration"),
+        (["--every", "0s"], "--every `0s` is no time at all"),
+        (["--size", "1KiB"], "is too small for a recording: give 64KiB or more"),
+        (["--keep", "0"], "leave -o out, or give 1 or more"),
+        (["-o", "nowhere"], "cannot record to nowhere: it is no folder; make it first"),
+        (["--xdp", "native"], "leave --xdp out"),
+        (["--sample", "auto"], "give --sample 1/64 or the like"),
+    ] {
+        let outcome = place.run(&[&["watch"], &typed[..]].concat());
         assert_eq!(outcome.code, Some(2), "{outcome:?}");
         assert!(outcome.error().contains(part), "{outcome:?}");
     }
@@ -83,6 +99,20 @@ fn what_is_no_recording_is_no_report() {
     }
     let outcome = place.run(&["report", "notes", "-o", "notes"]);
     assert!(outcome.code == Some(2) && outcome.error().contains("would overwrite"), "{outcome:?}");
+    for (typed, part) in [
+        (["--listen", "9429"], "`9429` is no address with a port, such as 127.0.0.1:9429"),
+        (["--print", "10"], "--print `10` is no duration"),
+        (["--every", "0s"], "--every `0s` is no time at all"),
+        (["--size", "1KiB"], "is too small for a recording: give 64KiB or more"),
+        (["--keep", "0"], "leave -o out, or give 1 or more"),
+        (["-o", "nowhere"], "cannot record to nowhere: it is no folder; make it first"),
+        (["--xdp", "native"], "leave --xdp out"),
+        (["--sample", "auto"], "give --sample 1/64 or the like"),
+    ] {
+        let outcome = place.run(&[&["watch"], &typed[..]].concat());
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.error().contains(part), "{outcome:?}");
+    }
     assert_eq!(fs::read_to_string(place.path("notes")).unwrap(), "text");
 }
 
