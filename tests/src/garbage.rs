@@ -10,7 +10,10 @@ use proptest::{
 };
 use tracer::{
     decode::{Event, Flow, LATEST_NS},
-    recording::{Bill, Came, Counters, DeviceSlot, ExitReason, ExitUse, Note, ThreadUse, VmUse},
+    recording::{
+        Bill, Came, Counters, DeviceSlot, DropCount, ExitReason, ExitUse, Histograms, HopFirsts, Note,
+        SpanTimes, ThreadUse, VmUse,
+    },
     topology::ThreadRole,
 };
 use tracer_common::{
@@ -107,6 +110,31 @@ fn came() -> impl Strategy<Value = Came> {
     })
 }
 
+/// Counts of histogram mode that no kernel would make: of any hops, in buckets that there are not, more than can be added up.
+pub fn histograms() -> impl Strategy<Value = Histograms> {
+    let (origin, hop) = (0..6_u8, 0..42_u8);
+    let bucket = (prop_oneof![0..600_u32, any::<u32>()], any::<u64>());
+    let span = (origin, hop.clone(), hop.clone(), any::<u64>(), any::<u64>(), vec(bucket, 0..6)).prop_map(
+        |(origin, from, to, sum_ns, max_ns, buckets)| SpanTimes { origin, from, to, sum_ns, max_ns, buckets },
+    );
+    let first = (hop.clone(), any::<u64>(), any::<u64>()).prop_map(|(hop, frames, bytes)| HopFirsts {
+        hop,
+        frames,
+        bytes,
+    });
+    let drop = (0..3_u64, 0..3_u32, 0..5_u8, hop, any::<u64>()).prop_map(
+        |(location, reason, device, after, frames)| DropCount { location, reason, device, after, frames },
+    );
+    (time(), vec(span, 0..12), vec(first, 0..6), vec((0..5_u8, any::<u64>()), 0..4), vec(drop, 0..6))
+        .prop_map(|(until_ns, spans, firsts, taps, drops)| Histograms {
+            until_ns,
+            spans,
+            firsts,
+            taps,
+            drops,
+        })
+}
+
 /// Any note.
 pub fn note() -> impl Strategy<Value = Note> {
     let counters = (btree_map("[a-z.]{0,9}", any::<u32>(), 0..4), any::<u32>(), any::<u32>(), any::<u32>());
@@ -127,6 +155,7 @@ pub fn note() -> impl Strategy<Value = Note> {
             ..Counters::default()
         })),
         bill().prop_map(Note::Bill),
+        histograms().prop_map(Note::Histograms),
         ".{0,20}".prop_map(Note::warning),
         (".{0,20}", came()).prop_map(|(text, came)| Note::Warning { text, came: Some(Box::new(came)) }),
         (".{0,20}", any::<bool>()).prop_map(|(reason, failed)| Note::End { reason, failed }),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tracer::{
-    recording::{DeviceSlot, Header, Host, PlannedHop},
+    recording::{DeviceSlot, Header, Host, Mode, PlannedHop},
     topology::Topology,
 };
 use tracer_common::hop::Hop;
@@ -40,5 +40,6 @@ pub fn header(topology: Topology, hook: &str, served: &[Hop]) -> Header {
         exit_reasons: BTreeMap::new(),
         user_hops: Vec::new(),
         sampled: None,
+        mode: Mode::default(),
     }
 }

@@ -16,7 +16,7 @@ use tracer::{
     correlate::Limits,
     export::{write_recording, write_report},
     record::{Item, RecordReader, RecordWriter},
-    recording::{Came, Header, Note},
+    recording::{Came, Header, Mode, Note},
     report::{LayerRow, Report},
     topology::Topology,
 };
@@ -74,6 +74,31 @@ proptest! {
             let mut reader = RecordReader::from_read(Cursor::new(bytes.clone())).unwrap();
             let again = write_recording(&mut reader, Limits::default(), format, &mut Vec::new()).unwrap();
             assert_eq!(again.exchanges, report.exchanges);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn garbage_of_histogram_mode_has_a_report_in_every_format(
+        notes in vec(garbage::note(), 0..10),
+        last in garbage::histograms(),
+        served in subsequence(Hop::ALL.to_vec(), 0..=Hop::ALL.len()),
+    ) {
+        let header = header(world::topology(2, Machine::Emulated), "xdp", &served);
+        let mut bytes = Vec::new();
+        let mut writer = RecordWriter::create(&mut bytes, &Header { mode: Mode::Histogram, ..header }).unwrap();
+        for note in notes.iter().chain([&Note::Histograms(last)]) {
+            writer.note(note).unwrap();
+        }
+        writer.finish().unwrap();
+        drop(writer);
+        for &format in Format::value_variants() {
+            let mut reader = RecordReader::from_read(Cursor::new(bytes.clone())).unwrap();
+            let report = write_recording(&mut reader, Limits::default(), format, &mut Vec::new()).unwrap();
+            prop_assert!(report.layers.iter().all(|row| row.mean_ns.is_finite() && row.share <= 1.0));
         }
     }
 }

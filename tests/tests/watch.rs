@@ -15,7 +15,7 @@ use tests::{
     recording::{analyse, assert_additive},
     truth::toy::Toy,
     vmhop::Place,
-    watching::{Watching, ask, recordings},
+    watching::{Scrape, Watching, ask, recordings},
 };
 use tracer::record::{Item, RecordReader};
 use tracer_common::hop::Hop;
@@ -63,7 +63,10 @@ fn vms_come_and_go_and_every_frame_is_in_one_recording() {
     let (first, second) = (tap('a'), tap('b'));
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().to_str().unwrap();
-    let words = ["--vm", &first, "--vm", &second, "-o", folder, "--every", "700ms", "--keep", "1000"];
+    let words = [
+        "--mode", "stream", "--vm", &first, "--vm", &second, "-o", folder, "--every", "700ms", "--keep",
+        "1000",
+    ];
     let mut watching = Watching::start(&words);
     let one = toy(&first);
     // The first VM of its kind has programs attached for it.
@@ -76,8 +79,7 @@ fn vms_come_and_go_and_every_frame_is_in_one_recording() {
         sleep(Duration::from_millis(200));
     });
     let names = [&one, &other].map(|toy| format!("toy-vmm-{}", toy.pid()));
-    let sample =
-        |scrape: &tests::watching::Scrape, vm: &str| scrape.find("vmhop_watch_frames_total", &[("vm", vm)]);
+    let sample = |scrape: &Scrape, vm: &str| scrape.find("vmhop_watch_frames_total", &[("vm", vm)]);
     let before = eventually("all frames are served", || {
         let scrape = watching.scrape();
         (names.iter().all(|name| sample(&scrape, name) == Some(600.0))).then_some(scrape)
@@ -104,6 +106,54 @@ fn vms_come_and_go_and_every_frame_is_in_one_recording() {
         assert!(find(name) > 0.0, "{name}");
     }
     check_recordings(watching, dir.path(), &[(&first, 600), (&second, 800)]);
+}
+
+/// What is served once it counts so many frames of these VMs.
+fn counted(watching: &Watching, vms: &[String; 2], frames: [f64; 2]) -> Scrape {
+    eventually("all frames are served", || {
+        let scrape = watching.scrape();
+        let of = |vm: &String| scrape.find("vmhop_watch_frames_total", &[("vm", vm)]);
+        let crossed = [("from", "tap.queue"), ("to", "tap.ring")];
+        let segment = scrape.find("vmhop_passage_segments_total", &crossed);
+        let all = vms.each_ref().map(of) == frames.map(Some);
+        (all && segment == Some((frames[0] + frames[1]) / 2.0)).then_some(scrape)
+    })
+}
+
+#[test]
+fn the_kernels_histograms_are_served_and_kept_while_vms_come_and_go() {
+    if !able() || !python_or_skip() {
+        return;
+    }
+    let (first, second) = (tap('h'), tap('i'));
+    let dir = tempfile::tempdir().unwrap();
+    let one = toy(&first);
+    let words = ["--vm", &first, "--vm", &second, "-o", dir.path().to_str().unwrap(), "--every", "1500ms"];
+    let mut watching = Watching::start(&words);
+    ask(&one, 300);
+    let other = toy(&second);
+    watching.until(&format!("with tap {second}"));
+    (0..6).for_each(|_| {
+        ask(&other, 50);
+        sleep(Duration::from_millis(500));
+    });
+    let names = [&one, &other].map(|toy| format!("toy-vmm-{}", toy.pid()));
+    let before = counted(&watching, &names, [600.0, 600.0]);
+    drop(one);
+    watching.until("went away");
+    ask(&other, 100);
+    let after = counted(&watching, &names, [600.0, 800.0]);
+    after.assert_not_below(&before);
+    let (code, said) = watching.stop();
+    assert!(code == Some(0) && said.contains("2 VMs, 1400 frames, 0 events, 0 lost"), "{said}");
+    let found = recordings(dir.path());
+    assert!(found.len() > 1, "{found:?}");
+    let reports: Vec<_> = found.iter().map(|recording| analyse(recording).0).collect();
+    for (name, frames) in names.iter().zip([600, 800]) {
+        let bills = reports.iter().flat_map(|report| &report.bill).filter(|bill| bill.vm == *name);
+        assert_eq!(bills.map(|bill| bill.frames).sum::<u64>(), frames, "{name}: {said}");
+    }
+    assert!(reports.iter().all(|report| report.recording.complete), "{said}");
 }
 
 /// Stops the watch: its recordings are whole and hold as many frames of each tap as passed.
@@ -191,7 +241,7 @@ fn clients_that_say_nothing_hold_up_no_tracing_and_others_not_for_ever() {
     }
     let tap = tap('e');
     let toy = toy(&tap);
-    let watching = Watching::start(&["--vm", &tap]);
+    let watching = Watching::start(&["--mode", "stream", "--vm", &tap]);
     let silent: Vec<_> = (0..40).map(|_| watching.connect()).collect();
     ask(&toy, 100);
     let (head, body) = watching.get("/metrics");

@@ -25,6 +25,8 @@ pub struct Offsets {
     pub skb_mac_header: u32,
     /// `sk_buff.protocol`
     pub skb_protocol: u32,
+    /// `sk_buff.skb_iif`
+    pub skb_iif: u32,
     /// `net_device.ifindex`
     pub dev_ifindex: u32,
     /// `net_device.nd_net.net`
@@ -65,8 +67,8 @@ pub struct Settings {
     pub sampled: u32,
     /// Random number of the choice.
     pub sample_seed: u32,
-    /// 0; keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// Not 0: threads that write to taps are followed, in histogram mode.
+    pub followed_threads: u32,
 }
 
 /// What a device is to the path of a traced VM: the upper half of a device map value.

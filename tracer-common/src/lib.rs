@@ -12,5 +12,6 @@ pub mod config;
 pub mod event;
 pub mod filter;
 pub mod frame;
+pub mod histogram;
 pub mod hop;
 pub mod sample;

@@ -5,6 +5,8 @@
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 
+mod runtime;
+
 macro_rules! floor {
     ($($name:ident = $tracepoint:tt),*) => { $(
         #[btf_tracepoint(function = $tracepoint)]
@@ -22,13 +24,3 @@ floor!(
     net_dev_start_xmit = "net_dev_start_xmit",
     net_dev_xmit = "net_dev_xmit"
 );
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,5 +1,7 @@
 //! Read-only globals that the loader sets: constants to the verifier, which drops the branches they rule out.
 
+#![allow(dead_code, reason = "each object uses its part of it")]
+
 use core::ptr::read_volatile;
 
 use tracer_common::{
@@ -19,6 +21,7 @@ static OFFSETS: Offsets = Offsets {
     skb_data: 0,
     skb_mac_header: 0,
     skb_protocol: 0,
+    skb_iif: 0,
     dev_ifindex: 0,
     dev_net: 0,
     net_inum: 0,
@@ -40,7 +43,7 @@ static SETTINGS: Settings = Settings {
     translates: 0,
     sampled: 0,
     sample_seed: 0,
-    reserved: 0,
+    followed_threads: 0,
 };
 
 #[unsafe(no_mangle)]
@@ -73,6 +76,7 @@ offset_of_member!(
     skb_data,
     skb_mac_header,
     skb_protocol,
+    skb_iif,
     dev_ifindex,
     dev_net,
     net_inum,
@@ -100,7 +104,8 @@ setting!(
     vcpu_id,
     translates,
     sampled,
-    sample_seed
+    sample_seed,
+    followed_threads
 );
 
 /// Whether `kfree_skb` has a third argument here. Reading one that is not there is refused at load time;

@@ -1,6 +1,8 @@
 //! Reading kernel structures: typed loads where the verifier knows the pointer, probe reads elsewhere.
 
-use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit};
+#![allow(dead_code, reason = "each object uses its part of it")]
+
+use core::{arch::asm, ffi::c_void, marker::PhantomData, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use tracer_common::{
@@ -92,6 +94,29 @@ impl<A: Access> Skb<A> {
     pub fn head(self) -> u64 {
         // SAFETY: as above.
         unsafe { A::member(self.0, globals::skb_head()) }
+    }
+
+    /// The lower half of its address, as a mere number: with what it takes for a pointer the verifier allows next to no
+    /// arithmetic, but a move of 32 bits makes a number of it (`check_alu_op`, kernel/bpf/verifier.c).
+    #[inline(always)]
+    pub fn low_bits(self) -> u32 {
+        low_bits(self.0 as u64)
+    }
+
+    /// Whether it came in by a device (`skb->skb_iif`): what the host itself sends did not.
+    #[inline(always)]
+    pub fn came_in(self) -> bool {
+        // SAFETY: as above.
+        let index: u32 = unsafe { A::member(self.0, globals::skb_iif()) };
+        index != 0
+    }
+
+    /// Length in bytes from the Ethernet header on, which is pulled unless the frame is on its way out.
+    #[inline(always)]
+    pub fn bytes(self, out: bool) -> u32 {
+        // SAFETY: as above.
+        let len: u32 = unsafe { A::member(self.0, globals::skb_len()) };
+        if out { len } else { len + ETHERNET_HEADER }
     }
 
     /// `skb_shared_info.gso_size`: of a super-frame the payload of one segment, bytes; else 0. On 64 bits `skb->end` is an
@@ -261,6 +286,17 @@ pub fn probe<T: Copy>(address: u64) -> Option<T> {
             bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const c_void);
         (failed == 0).then(|| value.assume_init())
     }
+}
+
+/// See [`Skb::low_bits`].
+#[inline(always)]
+fn low_bits(address: u64) -> u32 {
+    let low: u64;
+    // SAFETY: an instruction on registers.
+    unsafe {
+        asm!("w1 = w2", in("r2") address, lateout("r1") low, options(pure, nomem, nostack));
+    }
+    low as u32
 }
 
 /// Bytes from the end of the Ethernet header on matter; a frame shorter than it has none.

@@ -1,7 +1,7 @@
 //! vmhop's BPF programs. The entry points, a few lines each, are in [`programs`], one file for each kind of hook;
-//! what a hook does is in [`hooks`]; how a record gets out is in [`emit`], and by which way in [`buffer`], of which there are
-//! two: `ring.rs` makes the same programs with the other; how kernel memory is read is in
-//! [`kernel`]. On which kernels a hook is used, and with which prototype, is in the loader's catalog, where it is
+//! what a hook does is in [`hooks`]; what becomes of an event is [`emit`]'s: here a record, which gets out by [`buffer`].
+//! `ring.rs` makes the same programs with another buffer, and `histogram.rs` with histograms in the place of records. How
+//! kernel memory is read is in [`kernel`]. On which kernels a hook is used, and with which prototype, is in the loader's catalog, where it is
 //! checked against the running kernel's BTF.
 #![no_std]
 #![no_main]
@@ -9,23 +9,17 @@
 
 #[path = "buffer/per_cpu.rs"]
 mod buffer;
+mod context;
 mod diagnose;
 mod emit;
+mod filter;
 mod globals;
 mod hooks;
 mod kernel;
 mod maps;
+#[path = "outcome/stream.rs"]
+mod outcome;
 mod programs;
+mod runtime;
 mod sample;
 mod threads;
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// The helpers that read kernel memory are for GPL-compatible programs only.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

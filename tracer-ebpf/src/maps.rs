@@ -53,11 +53,6 @@ pub static FLOWS: Array<u64> = Array::with_max_entries(FLOW_PLACES, 0);
 #[map]
 pub static SAMPLE_LIMIT: Array<u32> = Array::with_max_entries(1, 0);
 
-/// Buffers of frames that were chosen, by their address, each where that says; of two in one place the later one.
-#[map]
-pub static CHOSEN: Array<u64> = Array::with_max_entries(CHOSEN_PLACES, 0);
-pub const CHOSEN_PLACES: u32 = 1 << 16;
-
 /// The filter: `Settings::filter_clauses` of these are in use.
 #[map]
 pub static FILTER: Array<Clause> = Array::with_max_entries(MAX_CLAUSES as u32, 0);

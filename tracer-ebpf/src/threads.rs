@@ -2,7 +2,7 @@
 
 use tracer_common::config::ThreadRole;
 
-use crate::{emit, maps};
+use crate::{context, maps};
 
 /// A thread of a traced VM.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ impl Thread {
     /// The thread that runs, if it is traced.
     #[inline(always)]
     pub fn current() -> Option<Thread> {
-        Thread::find(emit::current_thread())
+        Thread::find(context::current_thread())
     }
 
     #[inline(always)]

@@ -15,7 +15,9 @@ pub use self::{
     diff::{DiffArgs, DiffFormat},
     watch::WatchArgs,
 };
-use crate::{experiment::ExperimentCommand, lab::LabCommand, plan::XdpMode, probe::BufferMode};
+use crate::{
+    experiment::ExperimentCommand, lab::LabCommand, plan::XdpMode, probe::BufferMode, recording::Mode,
+};
 
 /// Where does a VM's frame spend its time?
 #[derive(Clone, Debug, Parser)]
@@ -150,6 +152,13 @@ pub struct TraceArgs {
     /// along, as nic.stack does with tap.rx. `vmhop doctor` lists the hops.
     #[arg(long = "hops", value_name = "LIST", value_delimiter = ',')]
     pub only: Vec<String>,
+    /// What leaves the kernel: every event, or histograms alone [default: stream; for watch: histogram]
+    ///
+    /// In histogram mode the kernel itself forms the segments and counts them: nothing is lost however many frames pass, and
+    /// memory stays as it is. The report then tells segments and layers of frames; what only whole frames tell (exchanges,
+    /// flows, kicks, the wire, each single frame) it marks as not known.
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub mode: Option<Mode>,
     /// File with this kernel's type information (BTF), where the kernel does not bring its own
     ///
     /// Raw tracepoints then stand in for BTF tracepoints. It must describe exactly this kernel.

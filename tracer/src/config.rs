@@ -4,6 +4,7 @@
 
 #[doc(hidden)]
 pub mod fuzz;
+mod histogram;
 mod hooks;
 mod hops;
 mod live;
@@ -33,6 +34,7 @@ use crate::{
     preflight,
     probe::{BufferMode, Buffers},
     profile::{self, Definition},
+    recording::Mode,
     topology::{Topology, Vm},
 };
 
@@ -53,6 +55,8 @@ pub struct TraceConfig {
     pub ring_bytes: u32,
     /// Which buffers they are.
     pub buffer_mode: BufferMode,
+    /// What leaves the kernel.
+    pub mode: Mode,
     /// Cases that programs are attached for beside those of the VMs.
     pub cases: BTreeSet<Case>,
     /// vCPUs on KVM that may come later, and are to have accounts then.
@@ -111,7 +115,8 @@ impl TraceConfig {
         let mut vms = select::vms(&topology, &args.vms)?;
         select::use_nics(&mut vms, &args.nics)?;
         let TypedTrace { filter, ring_bytes, sample, hooks, user_hops, only } = typed;
-        let wishes = Wishes { xdp: args.xdp, hooks, user_hops, only };
+        let mode = args.mode.unwrap_or_default();
+        let wishes = Wishes { xdp: args.xdp, hooks, user_hops, only, mode };
         let (btf, buffer_mode) = (args.btf.clone(), args.buffers);
         let (cases, vcpu_room) = (BTreeSet::new(), 0);
         Ok(TraceConfig {
@@ -122,6 +127,7 @@ impl TraceConfig {
             btf,
             ring_bytes,
             buffer_mode,
+            mode,
             cases,
             vcpu_room,
             sample,
@@ -134,7 +140,10 @@ impl TraceConfig {
     /// # Errors
     /// Buffers that this kernel does not have.
     pub fn buffers(&self) -> Result<Buffers> {
-        Buffers::new(self.buffer_mode, self.ring_bytes)
+        match self.mode {
+            Mode::Stream => Buffers::new(self.buffer_mode, self.ring_bytes),
+            Mode::Histogram => Ok(Buffers::histograms()),
+        }
     }
 }
 
@@ -146,7 +155,7 @@ impl RecordConfig {
     /// A word that means nothing, a host that cannot record, a VM or device that does not exist; each with its
     /// remedy.
     pub fn from_args(args: &RecordArgs, verbose: u8) -> Result<RecordConfig> {
-        let typed = TypedTrace::parse(&args.trace)?;
+        let typed = TypedTrace::parse(&args.trace, args.trace.mode.unwrap_or_default())?;
         let duration = args.duration.as_deref().map(|typed| duration("--duration", typed)).transpose()?;
         let output = output::choose(args.output.as_deref(), args.force)?;
         let (command, json) = (args.command.clone(), args.json);
@@ -167,7 +176,11 @@ impl LiveConfig {
     /// # Errors
     /// As [`RecordConfig::from_args`].
     pub fn from_args(args: &LiveArgs, verbose: u8) -> Result<LiveConfig> {
-        let typed = TypedTrace::parse(&args.trace)?;
+        ensure!(
+            args.trace.mode.unwrap_or_default() == Mode::Stream,
+            "the live view is made of single frames, which histogram mode does not have: leave out --mode histogram"
+        );
+        let typed = TypedTrace::parse(&args.trace, args.trace.mode.unwrap_or_default())?;
         let (window, interval) = (live::window(&args.window)?, live::interval(&args.interval)?);
         let chosen = args.output.as_deref().map(|path| output::choose(Some(path), args.force));
         let output = chosen.transpose()?;
@@ -195,7 +208,11 @@ struct TypedTrace {
 }
 
 impl TypedTrace {
-    fn parse(args: &TraceArgs) -> Result<TypedTrace> {
+    /// `mode` is that of `args`, or the command's own.
+    fn parse(args: &TraceArgs, mode: Mode) -> Result<TypedTrace> {
+        if mode == Mode::Histogram {
+            histogram::check(args)?;
+        }
         Ok(TypedTrace {
             filter: filter(args.filter.as_deref())?,
             ring_bytes: size::ring_bytes(&args.ring_size)?,

@@ -2,6 +2,7 @@
 
 mod bill;
 mod came;
+mod histograms;
 mod since;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use tracer_common::hop::Hop;
 pub use self::{
     bill::{Bill, ExitReason, ExitUse, ThreadUse, VmUse},
     came::Came,
+    histograms::{DropCount, Histograms, HopFirsts, SpanTimes, total},
 };
 use crate::{
     decode::Flow,
@@ -50,6 +52,27 @@ pub struct Header {
     /// Which part of the frames was recorded; none: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Sampled>,
+    /// What leaves the kernel.
+    #[serde(default, skip_serializing_if = "Mode::is_stream")]
+    pub mode: Mode,
+}
+
+/// What leaves the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// A record of each event: exchanges, flows, single frames, everything that can be told
+    #[default]
+    Stream,
+    /// Histograms of segments, which the kernel itself forms: for hours and for full packet rate
+    Histogram,
+}
+
+impl Mode {
+    /// Whether it is the mode that all recordings were of, before there were two.
+    pub(crate) fn is_stream(&self) -> bool {
+        *self == Mode::Stream
+    }
 }
 
 /// A choice of frames, by [`tracer_common::sample`].
@@ -154,6 +177,8 @@ pub enum Note {
     Counters(Counters),
     /// CPU time of the traced VMs so far; the last one counts.
     Bill(Bill),
+    /// In histogram mode all that was counted so far; the last one counts.
+    Histograms(Histograms),
     /// Functions of the code addresses that dropped frames.
     Symbols(BTreeMap<u64, String>),
     /// From a time on another part of the frames is chosen; told before that time.

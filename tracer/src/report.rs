@@ -12,7 +12,7 @@ pub use self::{
     watch::WatchState,
 };
 use crate::{
-    recording::{Host, ProgramCost, Sampled},
+    recording::{Host, Mode, ProgramCost, Sampled},
     topology::Topology,
 };
 
@@ -34,7 +34,7 @@ pub struct Report {
     pub hops: Vec<HopRow>,
     /// Each pair of neighbouring hops, over all passages and turns.
     pub segments: Vec<SegmentRow>,
-    /// Mean time of an exchange by layer; the means add up to the exchange's mean.
+    /// Mean time of an exchange by layer; the means add up to the exchange's mean. In histogram mode of a frame.
     pub layers: Vec<LayerRow>,
     /// Questions and their answers.
     pub exchanges: Exchanges,
@@ -83,6 +83,12 @@ pub struct Recording {
     /// Which part of the frames was recorded; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled: Option<SampledRow>,
+    /// What left the kernel: `histogram`; absent: every event.
+    #[serde(default, skip_serializing_if = "Mode::is_stream")]
+    pub mode: Mode,
+    /// What this mode cannot tell, a phrase each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_known: Vec<String>,
     /// The command that ran meanwhile.
     pub command: Vec<String>,
     /// Whether the recording was closed; false after a crash or a cut.

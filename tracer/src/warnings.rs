@@ -5,6 +5,7 @@
 
 use crate::{
     export::numbers::ratio,
+    recording::Mode,
     report::{Group, HopRow, Report, VcpuTimeKind, WarningRow},
 };
 
@@ -234,7 +235,7 @@ fn hops(report: &Report, found: &mut Vec<Warning>) {
 }
 
 fn exchanges(report: &Report, found: &mut Vec<Warning>) {
-    if report.exchanges.count == 0 {
+    if report.exchanges.count == 0 && report.recording.mode == Mode::Stream {
         found.push(Warning::NoExchange { passages: report.passages.count });
     }
     for group in &report.exchanges.groups {

@@ -57,7 +57,8 @@ pub fn send(event: &HopEvent) -> bool {
         let words = slot.cast::<u64>();
         let from = (&raw const *event).cast::<u64>();
         for word in 1..size_of::<HopEvent>() / size_of::<u64>() {
-            *words.add(word) = *from.add(word);
+            // Volatile: of words that are 0 the compiler would make a call that clears bytes one by one.
+            write_volatile(words.add(word), *from.add(word));
         }
         compiler_fence(Ordering::Release);
         write_volatile(words, marked_time(time_ns, at >> shift));

@@ -5,12 +5,12 @@ use tracer_common::account::{
     ACCOUNT_SLOTS, Account, IN_GUEST, STATE_INSIDE, STATE_OUTSIDE, Slot, UNTOLD, slot_of,
 };
 
-use crate::{emit, globals, maps};
+use crate::{context, globals, maps};
 
 /// A vCPU left its guest, as the tracepoint's record tells.
 #[inline(always)]
 pub fn left(isa: u32, reason: u32) -> i32 {
-    let tid = emit::current_thread();
+    let tid = context::current_thread();
     // SAFETY: only this thread changes the value.
     let exit_ns = unsafe { maps::VCPU_EXITS.get(&tid) }.copied().unwrap_or(0);
     leave(tid, slot_of(isa, reason), exit_ns);
@@ -22,7 +22,7 @@ pub fn left(isa: u32, reason: u32) -> i32 {
 pub fn left_untold() {
     let (record, _) = globals::exit_record();
     if record == 0 {
-        leave(emit::current_thread(), UNTOLD, 0);
+        leave(context::current_thread(), UNTOLD, 0);
     }
 }
 
@@ -34,7 +34,7 @@ fn leave(tid: u32, slot: u32, exit_ns: u64) {
     let Some(account) = find(tid) else { return };
     // SAFETY: a map's value, which this thread alone changes while it runs.
     unsafe {
-        let now = if exit_ns > (*account).since_ns { exit_ns } else { emit::now() };
+        let now = if exit_ns > (*account).since_ns { exit_ns } else { context::now() };
         turn(account, IN_GUEST, now);
         (*account).state = STATE_OUTSIDE;
         (*account).reason = slot;
@@ -45,10 +45,10 @@ fn leave(tid: u32, slot: u32, exit_ns: u64) {
 /// A vCPU is about to enter its guest.
 #[inline(always)]
 pub fn entered() {
-    let Some(account) = find(emit::current_thread()) else { return };
+    let Some(account) = find(context::current_thread()) else { return };
     // SAFETY: as above.
     unsafe {
-        turn(account, Account::slot_at_hand((*account).state, (*account).reason), emit::now());
+        turn(account, Account::slot_at_hand((*account).state, (*account).reason), context::now());
         (*account).state = STATE_INSIDE;
         (*account).reason = UNTOLD;
         (*slot_mut(account, IN_GUEST)).count += 1;
@@ -60,7 +60,7 @@ pub fn entered() {
 pub fn parked(tid: u32) {
     let Some(account) = find(tid) else { return };
     // SAFETY: as above; the thread runs until the scheduler has switched.
-    unsafe { (*account).off_since_ns = emit::now() };
+    unsafe { (*account).off_since_ns = context::now() };
 }
 
 /// A vCPU's thread gets the CPU again.
@@ -72,7 +72,7 @@ pub fn resumed(tid: u32) {
         let since = (*account).off_since_ns;
         if since != 0 {
             let slot = slot_mut(account, Account::slot_at_hand((*account).state, (*account).reason));
-            (*slot).off_ns += emit::now() - since;
+            (*slot).off_ns += context::now() - since;
             (*account).off_since_ns = 0;
         }
     }

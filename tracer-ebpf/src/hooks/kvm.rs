@@ -7,7 +7,7 @@ use tracer_common::{
 };
 
 use crate::{
-    emit, globals,
+    context, emit, globals,
     hooks::account,
     kernel, maps,
     threads::{self, Thread},
@@ -114,7 +114,7 @@ fn interrupted_vcpu(thread: Thread) {
 pub fn exited(first: u64, second: u64) -> i32 {
     let Some(thread) = running_vcpu() else { return 0 };
     account::left_untold();
-    left_at(thread, if first >> 63 == 1 { first } else { second }, emit::now());
+    left_at(thread, if first >> 63 == 1 { first } else { second }, context::now());
     0
 }
 

@@ -3,15 +3,13 @@
 
 use tracer_common::{
     config::{DeviceBucket, Role},
-    event::{HopEvent, pack_buffer},
-    frame::Bytes,
     hop::{Hook, Hop},
 };
 
 use crate::{
     emit::{self, Stage},
-    kernel::{Access, Device, Skb, SkbFrame},
-    maps, sample,
+    kernel::{Access, Device, Skb},
+    maps,
 };
 
 /// A traced device: its slot and its role's code.
@@ -45,52 +43,13 @@ impl Traced {
     }
 }
 
-/// Sends an event that the pointer alone identifies.
-#[inline(always)]
-fn by_pointer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
-    if !sample::chose(skb) {
-        return;
-    }
-    let mut event = emit::event(hop, hook, slot);
-    event.skb = skb.0 as u64;
-    emit::submit(&event);
-}
-
-/// Sends an event that pointer and buffer identify: enough within a frame's life, for a fraction of the price.
-#[inline(always)]
-pub fn by_buffer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
-    if !sample::chose(skb) {
-        return;
-    }
-    let mut event = emit::event(hop, hook, slot);
-    event.skb = skb.0 as u64;
-    event.buffer = pack_buffer(skb.head(), 0);
-    emit::submit(&event);
-}
-
-/// Sends an event with the frame's identity.
-#[inline(always)]
-fn by_content<A: Access>(hop: u8, hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
-    let event = emit::event_of(hop, hook, slot);
-    by_content_of(event, hop, skb, skb.frame(), stage);
-}
-
-#[inline(always)]
-fn by_content_of<A: Access>(mut event: HopEvent, hop: u8, skb: Skb<A>, frame: SkbFrame, stage: Stage) {
-    event.hop = frame.memory.forget(hop.into()) as u8;
-    event.skb = skb.0 as u64;
-    event.buffer = frame.buffer;
-    event.len = frame.len;
-    emit::frame_event(event, &frame.memory, frame.ethertype, stage);
-}
-
 /// A frame enters the stack: `tap.rx`, `nic.stack`.
 #[inline(always)]
 pub fn received<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     let hop = device.hop(&[(Role::Tap, Hop::TapRx), (Role::Nic, Hop::NicStack)]);
     if hop != 0 {
-        by_content(hop, hook, skb, device.slot, Stage::Birth);
+        emit::by_content(hop, hook, skb, device.slot, Stage::Birth);
     }
     0
 }
@@ -100,9 +59,9 @@ pub fn received<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 pub fn arrived<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Nic) {
-        by_content(Hop::NicRx as u8, hook, skb, device.slot, Stage::Between);
+        emit::by_content(Hop::NicRx as u8, hook, skb, device.slot, Stage::Arrival);
     } else if device.is(Role::FarEnd) {
-        by_pointer(Hop::NicDone, hook, skb, device.slot);
+        emit::by_pointer(Hop::NicDone, hook, skb, device.slot);
     }
     0
 }
@@ -115,7 +74,7 @@ pub fn queued<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let hop =
         device.hop(&[(Role::Nic, Hop::NicQueue), (Role::Tap, Hop::TapQueue), (Role::Macvtap, Hop::TapRx)]);
     if hop != 0 {
-        by_content(hop, hook, skb, device.slot, Stage::Exit);
+        emit::by_content(hop, hook, skb, device.slot, Stage::Exit);
     }
     0
 }
@@ -126,7 +85,7 @@ pub fn transmitted<A: Access>(skb: Skb<A>, device: Device<A>, hook: Hook) -> i32
     let Some(device) = Traced::find(device) else { return 0 };
     let hop = device.hop(&[(Role::Nic, Hop::NicXmit), (Role::Tap, Hop::TapRing)]);
     if hop != 0 {
-        by_content(hop, hook, skb, device.slot, Stage::Between);
+        emit::by_content(hop, hook, skb, device.slot, Stage::Between);
     }
     0
 }
@@ -135,11 +94,8 @@ pub fn transmitted<A: Access>(skb: Skb<A>, device: Device<A>, hook: Hook) -> i32
 #[inline(always)]
 pub fn copied_out<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    if (device.is(Role::Tap) || device.is(Role::Macvtap)) && sample::chose(skb) {
-        let mut event = emit::event(Hop::VmmRead, hook, device.slot);
-        event.skb = skb.0 as u64;
-        event.tid = emit::current_thread();
-        emit::submit(&event);
+    if device.is(Role::Tap) || device.is(Role::Macvtap) {
+        emit::read(skb, hook, device.slot);
     }
     0
 }
@@ -148,22 +104,15 @@ pub fn copied_out<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 #[inline(always)]
 pub fn freed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    by_pointer(Hop::SkbFree, hook, skb, device.slot);
+    emit::freed(skb, hook, device.slot);
     0
 }
 
-/// The kernel drops an skb; the record carries where in the code, and why.
+/// The kernel drops an skb, at `location` in the code.
 #[inline(always)]
 pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    if !sample::chose(skb) {
-        return 0;
-    }
-    let mut event = emit::event(Hop::SkbDrop, hook, device.slot);
-    event.skb = skb.0 as u64;
-    event.digest = location;
-    event.seq = reason;
-    emit::submit(&event);
+    emit::dropped(skb, location, reason, hook, device.slot);
     0
 }
 
@@ -172,7 +121,7 @@ pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook) -
 #[inline(always)]
 pub fn switched<A: Access>(hop: Hop, skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
-    by_content(hop as u8, hook, skb, device.slot, Stage::Between);
+    emit::by_content(hop as u8, hook, skb, device.slot, Stage::Between);
     0
 }
 
@@ -184,8 +133,7 @@ pub fn routed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     if device.is(Role::FarEnd) {
         return 0;
     }
-    let event = emit::event(Hop::IpOut, hook, device.slot);
-    by_content_of(event, Hop::IpOut as u8, skb, skb.packet(), Stage::Exit);
+    emit::by_packet(Hop::IpOut, hook, skb, device.slot, Stage::Exit);
     0
 }
 
@@ -194,7 +142,7 @@ pub fn routed<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
 pub fn taken_by_macvtap<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     if device.is(Role::Macvtap) {
-        by_content(Hop::TapRing as u8, hook, skb, device.slot, Stage::Between);
+        emit::by_content(Hop::TapRing as u8, hook, skb, device.slot, Stage::Between);
     }
     0
 }

@@ -5,7 +5,7 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
-use crate::{emit, globals, kernel, maps, threads::Thread};
+use crate::{context, emit, globals, kernel, maps, threads::Thread};
 
 /// `tap.write` of a write or writev to a traced tap. Where the guest's CPU is emulated, a vCPU thread's write
 /// (it writes to nothing but its VMM's eventfds while the guest runs) is `vmm.kick`.
@@ -25,12 +25,10 @@ pub fn entered(regs: u64, id: u64) -> i32 {
 #[inline(always)]
 fn wrote_to_tap(regs: u64) -> bool {
     let Some(fd) = kernel::probe::<u64>(regs + globals::regs_arg0() as u64) else { return false };
-    let key = fd_key(emit::current_process(), fd as u32);
+    let key = fd_key(context::current_process(), fd as u32);
     // SAFETY: a word, read at once; `maps` says what may change meanwhile.
     let Some(&slot) = (unsafe { maps::TAP_FDS.get(&key) }) else { return false };
-    let mut event = emit::event(Hop::TapWrite, Hook::SysEnter, slot as u8);
-    event.tid = emit::current_thread();
-    emit::submit(&event);
+    emit::written(Hook::SysEnter, slot as u8);
     true
 }
 

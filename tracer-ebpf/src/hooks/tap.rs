@@ -5,7 +5,7 @@ use tracer_common::{
     hop::{Hook, Hop},
 };
 
-use crate::{emit, maps, threads};
+use crate::{context, emit, maps, threads};
 
 /// vhost hands over a batch of frames.
 #[inline(always)]
@@ -20,10 +20,8 @@ pub fn sent_by_vhost(hook: Hook) -> i32 {
 #[inline(always)]
 pub fn written(hook: Hook) -> i32 {
     // SAFETY: nothing is read of the value; `maps` says what may change meanwhile.
-    if unsafe { maps::PROCESSES.get(&emit::current_process()) }.is_some() {
-        let mut event = emit::event(Hop::TapWrite, hook, NO_DEVICE);
-        event.tid = emit::current_thread();
-        emit::submit(&event);
+    if unsafe { maps::PROCESSES.get(&context::current_process()) }.is_some() {
+        emit::written(hook, NO_DEVICE);
     }
     0
 }

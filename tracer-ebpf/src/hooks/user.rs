@@ -7,7 +7,7 @@ use tracer_common::{
 };
 
 use crate::{
-    hooks::skb,
+    emit,
     kernel::{self, Skb},
     maps,
 };
@@ -25,6 +25,6 @@ pub fn passed(hop: Hop, number: u32, ctx: &ProbeContext) -> i32 {
     let register = ctx.as_ptr() as u64 + u64::from(defined.register_after - 1);
     let Some(pointer) = kernel::probe::<u64>(register) else { return 0 };
     let skb = if defined.indirect != 0 { Skb::behind(pointer as _) } else { Skb::probed(pointer as _) };
-    skb::by_buffer(hop, Hook::User, skb, NO_DEVICE);
+    emit::by_buffer(hop, Hook::User, skb, NO_DEVICE);
     0
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     correlate::{Passage, Side},
-    recording::{Bill, ExitReason, ExitUse, Header, ThreadUse, VmUse},
+    recording::{self, Bill, ExitReason, ExitUse, Header, ThreadUse, VmUse},
     report::{ThreadRow, VcpuTimeKind, VcpuTimeRow, VmBill},
     topology::ThreadRole,
 };
@@ -31,6 +31,12 @@ impl BillBook {
         self.frame(passage.branch.is_some(), passage.from, passage.to);
     }
 
+    /// Counts so many frames for the guest behind a tap.
+    pub(super) fn frames(&mut self, slot: u8, frames: u64) {
+        let known = self.frames.entry(slot).or_default();
+        *known = known.saturating_add(frames);
+    }
+
     fn frame(&mut self, copy: bool, from: Side, to: Side) {
         let sent = (!copy).then_some(from);
         for side in sent.into_iter().chain([to]) {
@@ -47,7 +53,7 @@ impl BillBook {
 
     fn vm(&self, used: &VmUse, header: &Header) -> VmBill {
         let slots = header.devices.iter().filter(|entry| entry.vm == used.vm).map(|entry| entry.slot);
-        let frames = slots.filter_map(|slot| self.frames.get(&slot)).sum::<u64>();
+        let frames = recording::total(slots.filter_map(|slot| self.frames.get(&slot).copied()));
         let per_frames = (frames > 0 && !header.leaves_out_frames()).then_some(frames);
         let kvm = header.topology.vms.iter().any(|vm| vm.name == used.vm && vm.kvm);
         let missing = missing(used, kvm);

@@ -4,6 +4,7 @@
 mod bill;
 pub mod detail;
 mod flows;
+mod histograms;
 mod observer;
 pub(crate) mod order;
 mod rows;
@@ -30,7 +31,7 @@ use crate::{
     latency::LatencyBook,
     loss::LossBook,
     record::{Item, ReadError, RecordReader},
-    recording::{Came, Counters, Header, Note},
+    recording::{Came, Counters, Header, Histograms, Mode, Note},
     report::{Report, SampledRow, WarningRow},
     warnings,
 };
@@ -46,6 +47,8 @@ struct Books {
     flows: FlowBook,
     symbols: BTreeMap<u64, String>,
     sampled: Option<SampledRow>,
+    /// In histogram mode what was counted.
+    histograms: Option<Histograms>,
     notes: Vec<String>,
     ended: Option<String>,
     failed: bool,
@@ -142,7 +145,14 @@ impl Analysis {
         books.collect(correlator, observer);
         books.exchanger.finish();
         books.loss.settle();
+        let counted = books.histograms.take();
+        if let Some(counted) = &counted {
+            histograms::enter(header, books, counted);
+        }
         let mut report = rows::lay_out(header, books, correlator, complete);
+        if let Some(counted) = &counted {
+            histograms::lay_out(header, counted, &mut report);
+        }
         let found = warnings::of(&report);
         report.warnings = found.iter().map(WarningRow::from).collect();
         let notes = std::mem::take(&mut books.notes);
@@ -194,6 +204,7 @@ impl Books {
             loss: LossBook::new(taps::facts(header)),
             exchanger: exchanger_for(header, limits),
             sampled: header.sampled.map(SampledRow::new),
+            histograms: (header.mode == Mode::Histogram).then(Histograms::default),
             counters: Counters::default(),
             bill: BillBook::default(),
             wire: WireBook::default(),
@@ -220,6 +231,11 @@ impl Books {
             Note::Flow(flow) => self.flows.note(flow),
             Note::Counters(counters) => self.counters = counters,
             Note::Bill(bill) => self.bill.note(bill),
+            Note::Histograms(all) => {
+                if let Some(known) = &mut self.histograms {
+                    *known = all.bounded();
+                }
+            }
             Note::Symbols(symbols) => self.symbols.extend(symbols),
             Note::Sampled { from_ns, one_in } => self.sampled(from_ns, one_in),
             Note::Warning { text, .. } => self.notes.push(text),

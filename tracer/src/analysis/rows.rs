@@ -54,6 +54,8 @@ fn recording(header: &Header, books: &Books, complete: bool) -> Recording {
         vms: header.vms.clone(),
         filter: header.filter.clone(),
         sampled: books.sampled.clone(),
+        mode: header.mode,
+        not_known: Vec::new(),
         command: header.command.clone(),
         complete: complete && books.ended.is_some(),
         failed: books.failed,

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::{
         record::RecordWriter,
-        recording::{Header, Host},
+        recording::{Header, Host, Mode},
         topology::Topology,
     };
 
@@ -77,6 +77,7 @@ mod tests {
             exit_reasons: BTreeMap::new(),
             user_hops: Vec::new(),
             sampled: None,
+            mode: Mode::default(),
         };
         let mut bytes = Vec::new();
         RecordWriter::create(&mut bytes, &header).unwrap().finish().unwrap();

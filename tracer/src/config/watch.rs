@@ -9,6 +9,7 @@ use crate::{
     cli::{TraceArgs, WatchArgs},
     plan::{Wishes, XdpMode},
     preflight,
+    recording::Mode,
     topology::{ThreadRole, Topology, Vm},
 };
 
@@ -64,9 +65,10 @@ impl WatchConfig {
             ensure!(folder.is_dir(), "cannot record to {shown}: it is no folder; make it first");
         }
         let duration = args.duration.as_deref().map(|typed| duration("--duration", typed)).transpose()?;
-        let typed = TypedTrace::parse(&args.trace)?;
+        let mode = args.trace.mode.unwrap_or(Mode::Histogram);
+        let typed = TypedTrace::parse(&args.trace, mode)?;
         refuse(&args.trace, typed.sample)?;
-        let trace = trace(typed, &args.trace, verbose)?;
+        let trace = trace(typed, &args.trace, mode, verbose)?;
         Ok(WatchConfig {
             trace,
             duration,
@@ -115,7 +117,7 @@ fn refuse(args: &TraceArgs, sample: Option<SampleWish>) -> Result<()> {
     Ok(())
 }
 
-fn trace(typed: TypedTrace, args: &TraceArgs, verbose: u8) -> Result<TraceConfig> {
+fn trace(typed: TypedTrace, args: &TraceArgs, mode: Mode, verbose: u8) -> Result<TraceConfig> {
     preflight::require(args.btf.is_some())?;
     let topology = Topology::discover()?;
     let vms = present(&topology, &args.vms, &args.nics);
@@ -124,10 +126,11 @@ fn trace(typed: TypedTrace, args: &TraceArgs, verbose: u8) -> Result<TraceConfig
         vms,
         topology,
         filter,
-        wishes: Wishes { xdp: XdpMode::Off, hooks, user_hops, only },
+        wishes: Wishes { xdp: XdpMode::Off, hooks, user_hops, only, mode },
         btf: args.btf.clone(),
         ring_bytes,
         buffer_mode: args.buffers,
+        mode,
         cases: BTreeSet::new(),
         vcpu_room: VCPU_ROOM,
         sample,

@@ -1,7 +1,7 @@
 //! Reports made by hand, for the tests of what is made of reports.
 
 use crate::{
-    recording::{Host, ProgramCost},
+    recording::{Host, Mode, ProgramCost},
     report::{
         Cost, CpuCount, Drop, Exchanges, FlowRow, Group, HopCount, HopRow, LayerRow, Losses, NicRow,
         Passages, ProgramCount, Recording, Report, RuleCount, SCHEMA, SegmentRow, ThreadRow, VanishedRow,
@@ -36,6 +36,8 @@ pub(crate) fn empty() -> Report {
             duration_ns: 0,
             vms: vec!["lab".to_owned()],
             sampled: None,
+            mode: Mode::default(),
+            not_known: Vec::new(),
             filter: String::new(),
             command: Vec::new(),
             complete: true,

@@ -26,7 +26,7 @@ pub fn write(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<(
         writeln!(out, "\nNo frame was seen.")?;
     } else {
         path::write(&report.segments, &report.passages, width, out)?;
-        sections::exchanges(report, out)?;
+        sections::exchanges(report, width, out)?;
     }
     sections::passages(&report.passages, out)?;
     bill::write(&report.bill, width, out)?;

@@ -82,6 +82,7 @@ impl KernelBtf {
             skb_data: self.offset("sk_buff", "data")?,
             skb_mac_header: self.offset("sk_buff", "mac_header")?,
             skb_protocol: self.offset("sk_buff", "protocol")?,
+            skb_iif: self.offset("sk_buff", "skb_iif")?,
             dev_ifindex: self.offset("net_device", "ifindex")?,
             dev_net: self.offset("net_device", "nd_net")?,
             net_inum: self.offset("net", "ns")? + self.offset("ns_common", "inum")?,

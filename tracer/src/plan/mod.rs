@@ -10,6 +10,7 @@ pub mod chains;
 mod facts;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod spans;
 pub mod symbols;
 mod unserved;
 pub mod user;
@@ -31,7 +32,7 @@ use crate::{
         user::{Missing, Resolved},
     },
     profile::Definition,
-    recording::{Choice, PassedOver, PlannedHop},
+    recording::{Choice, Mode, PassedOver, PlannedHop},
 };
 
 /// How XDP programs are used, `--xdp`.
@@ -59,6 +60,8 @@ pub struct Wishes {
     pub user_hops: Vec<Definition>,
     /// `--hops`: of vmhop's own hops only these; empty for all.
     pub only: Vec<Hop>,
+    /// `--mode`: histogram mode knows fewer hops.
+    pub mode: Mode,
 }
 
 impl Wishes {
@@ -84,6 +87,7 @@ pub struct Plan {
     wished: Vec<(Hop, Hook)>,
     /// Hops asked for; empty for all.
     only: Vec<Hop>,
+    mode: Mode,
     rows: Vec<Served>,
     /// What could not be attached, by program.
     failed: BTreeMap<&'static str, String>,
@@ -110,13 +114,14 @@ impl Plan {
         let first_sights = [Hop::TapRx, Hop::NicRx];
         let by_xdp = wishes.only.is_empty() || first_sights.iter().any(|hop| wishes.only.contains(hop));
         let mut plan = Plan {
-            xdp: if by_xdp { wishes.xdp } else { XdpMode::Off },
+            xdp: if by_xdp && wishes.mode == Mode::Stream { wishes.xdp } else { XdpMode::Off },
             user_hops,
             notes,
             missing,
             facts: facts.clone(),
             wished: wishes.hooks.clone(),
             only: wishes.only.clone(),
+            mode: wishes.mode,
             rows: Vec::new(),
             failed: BTreeMap::new(),
         };
@@ -157,7 +162,12 @@ impl Plan {
     /// Whether a hop is to be served. What tells vhost's queues apart belongs to the kick.
     fn asks_for(&self, hop: Hop) -> bool {
         let hop = if VHOST_PAIR.contains(&hop) { Hop::VmmKick } else { hop };
-        self.only.is_empty() || self.only.contains(&hop)
+        (self.only.is_empty() || self.only.contains(&hop)) && self.knows(hop)
+    }
+
+    /// Whether the mode can make something of a hop.
+    fn knows(&self, hop: Hop) -> bool {
+        self.mode == Mode::Stream || spans::knows(hop)
     }
 
     /// Which queue a kick is for, and which queue a worker takes frames from: one says nothing without the other.
@@ -212,6 +222,9 @@ impl Plan {
 
     /// Makes sure that a wished hook serves its hop.
     fn grants(&self, hop: Hop, hook: Hook) -> Result<()> {
+        if !self.knows(hop) {
+            bail!("--hook {}: histogram mode does not know this hop", hop.name());
+        }
         if !self.asks_for(hop) {
             bail!("--hook {}: --hops leaves this hop out: add it there", hop.name());
         }
@@ -332,7 +345,8 @@ impl Plan {
     }
 
     fn planned(&self, hop: Hop) -> PlannedHop {
-        let hooks = self.hooks(hop);
+        // What comes along with another hop's program is of no use where the mode does not know it.
+        let hooks = if self.knows(hop) { self.hooks(hop) } else { Vec::new() };
         let of = |hop: Hop| self.rows.iter().filter(move |served| CHAINS[served.row].hop == hop);
         let mut choices: Vec<Choice> = of(hop).map(choice).collect();
         if let (Hop::VmmKick, Some(first)) = (hop, choices.first_mut()) {
@@ -348,7 +362,8 @@ impl Plan {
             hop: hop.name().to_owned(),
             unserved: hooks.is_empty().then(|| match self.asks_for(hop) {
                 true => unserved::why(hop, &choices),
-                false => "left out by --hops".to_owned(),
+                false if self.knows(hop) => "left out by --hops".to_owned(),
+                false => "not in histogram mode: only a recording of all events can join it".to_owned(),
             }),
             hooks: hooks.iter().map(|hook| hook.name().to_owned()).collect(),
             choices,

@@ -21,11 +21,16 @@ use crate::{host, recording::Host};
 static PER_CPU_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vmhop-bpf"));
 /// The one whose records go through the ring buffer.
 static RING_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vmhop-bpf-ring"));
+/// The one that counts in histograms, and has no records.
+static HISTOGRAM_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vmhop-bpf-histogram"));
 
 /// Linux that has atomic additions in BPF which return what was there (`BPF_FETCH`).
 const ATOMIC_FETCH: (u32, u32) = (5, 12);
 /// Where CPUs have their own buffers, the ring carries the addresses of flows alone.
 const FLOW_RING_BYTES: u32 = 256 << 10;
+/// In histogram mode nothing comes by the ring: the least that every page size allows.
+const UNUSED_RING_BYTES: u32 = 64 << 10;
 /// What a CPU gets at least, unless less was asked for all of them.
 const LEAST_BYTES: u32 = 1 << 20;
 
@@ -44,9 +49,17 @@ pub enum BufferMode {
 /// How records get out, and how much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffers {
-    /// By CPU; none: by the ring.
-    per_cpu: Option<Geometry>,
+    outlet: Way,
     ring_bytes: u32,
+}
+
+/// By which way records get out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    PerCpu(Geometry),
+    Ring,
+    /// By none: what they would tell is counted in histograms.
+    Histograms,
 }
 
 /// The buffers of all CPUs.
@@ -82,10 +95,20 @@ impl Buffers {
             }
         };
         if !per_cpu {
-            return Ok(Buffers { per_cpu: None, ring_bytes: bytes });
+            return Ok(Buffers { outlet: Way::Ring, ring_bytes: bytes });
         }
         let geometry = Geometry::new(online_cpus(), bytes);
-        Ok(Buffers { per_cpu: Some(geometry), ring_bytes: FLOW_RING_BYTES })
+        Ok(Buffers { outlet: Way::PerCpu(geometry), ring_bytes: FLOW_RING_BYTES })
+    }
+
+    /// None: the programs count in histograms.
+    pub fn histograms() -> Buffers {
+        Buffers { outlet: Way::Histograms, ring_bytes: UNUSED_RING_BYTES }
+    }
+
+    /// Whether the programs count in histograms.
+    pub fn are_histograms(&self) -> bool {
+        self.outlet == Way::Histograms
     }
 
     /// Loads the object whose programs write into these.
@@ -93,15 +116,23 @@ impl Buffers {
         // Its name carries the version: an object that writes other records lacks it and does not load.
         loader.override_global("VMHOP_ABI_3", &ABI_VERSION, true);
         loader.map_max_entries("EVENTS", self.ring_bytes);
-        let Some(Geometry { cpus, shift }) = &self.per_cpu else { return loader.load(RING_OBJECT) };
-        loader.map_max_entries("CURSORS", *cpus).map_max_entries("RECORDS", cpus << shift);
-        loader.override_global("BUFFER_SHIFT", shift, true).load(PER_CPU_OBJECT)
+        match &self.outlet {
+            Way::Ring => loader.load(RING_OBJECT),
+            Way::Histograms => loader.load(HISTOGRAM_OBJECT),
+            Way::PerCpu(Geometry { cpus, shift }) => {
+                loader.map_max_entries("CURSORS", *cpus).map_max_entries("RECORDS", cpus << shift);
+                loader.override_global("BUFFER_SHIFT", shift, true).load(PER_CPU_OBJECT)
+            }
+        }
     }
 
     /// Takes what the programs write to; can be taken once.
     pub(super) fn outlet(&self, ebpf: &mut Ebpf) -> Result<Outlet> {
         let ring = RingBuf::try_from(take(ebpf, "EVENTS")?).context("failed to map the ring buffer")?;
-        let slots = self.per_cpu.map(|geometry| Slots::map(ebpf, geometry)).transpose()?;
+        let slots = match self.outlet {
+            Way::PerCpu(geometry) => Some(Slots::map(ebpf, geometry)?),
+            Way::Ring | Way::Histograms => None,
+        };
         Ok(Outlet { ring, slots })
     }
 }

@@ -9,6 +9,7 @@ mod buffers;
 mod change;
 mod cost;
 mod floor;
+mod histograms;
 mod statistics;
 mod targets;
 mod trial;
@@ -23,6 +24,7 @@ pub use change::{Change, MapChange};
 pub use cost::CostMeter;
 #[doc(hidden)]
 pub use floor::Floor;
+pub use histograms::HistogramMeter;
 pub use targets::Targets;
 use tracer_common::{
     account::ExitRecord,
@@ -33,7 +35,11 @@ use tracer_common::{
 };
 pub use trial::{Trial, try_out};
 
-use crate::plan::{Plan, UserHop, XdpMode, catalog::Program};
+use crate::plan::{
+    Plan, UserHop, XdpMode,
+    catalog::Program,
+    spans::{HistogramSpan, histogram_spans, span_numbers},
+};
 
 /// What the programs are told before they run.
 pub struct Setup {
@@ -71,6 +77,8 @@ impl Diagnostics {
 pub struct Probe {
     ebpf: Ebpf,
     buffers: Buffers,
+    /// In histogram mode: what they count, by number from 1 on.
+    spans: Vec<HistogramSpan>,
     xdp_links: Vec<FdLink>,
     exits_told: bool,
     /// What could not be done, one sentence each.
@@ -111,15 +119,23 @@ impl Probe {
         let settings = Settings {
             sys_enter_writes: u32::from(plan.serves(Hop::TapWrite, Hook::SysEnter)),
             irq_accept: u32::from(plan.uses(Hook::KvmApicAcceptIrq)),
+            followed_threads: u32::from(!plan.hooks(Hop::TapWrite).is_empty()),
             ..setup.settings
         };
+        let spans = if setup.buffers.are_histograms() { histogram_spans(plan) } else { Vec::new() };
+        let numbers = span_numbers(&spans);
         let mut loader = EbpfLoader::new();
         loader
             .override_global("OFFSETS", &setup.offsets, true)
             .override_global("SETTINGS", &settings, true)
-            .override_global(aya_log::LEVEL, &setup.log_level, true)
+            // Where nothing is recorded, nothing is said of records.
+            .override_global(aya_log::LEVEL, &setup.log_level, !setup.buffers.are_histograms())
             .override_global("EXIT_RECORD", &setup.exit_record, true)
             .map_max_entries("ACCOUNTS", setup.vcpu_room.max(setup.targets.vcpus().len() as u32).max(1));
+        if setup.buffers.are_histograms() {
+            loader.override_global("SPANS", numbers.as_slice(), true);
+            loader.map_max_entries("TIMES", spans.len() as u32 + 1);
+        }
         let mut ebpf = setup
             .buffers
             .load(&mut loader)
@@ -127,7 +143,14 @@ impl Probe {
         write_array(&mut ebpf, "FILTER", &setup.clauses)?;
         write_array(&mut ebpf, "USER", &user_hops(setup, plan)?)?;
         setup.targets.write(&mut ebpf)?;
-        Ok(Probe { ebpf, buffers: setup.buffers, xdp_links: Vec::new(), exits_told: true, notes: Vec::new() })
+        Ok(Probe {
+            ebpf,
+            buffers: setup.buffers,
+            spans,
+            xdp_links: Vec::new(),
+            exits_told: true,
+            notes: Vec::new(),
+        })
     }
 
     /// Attaches the programs of the plan; returns those that the kernel refuses, and why.
@@ -185,6 +208,15 @@ impl Probe {
     /// What the programs write to; can be taken once.
     pub fn outlet(&mut self) -> Result<Outlet> {
         self.buffers.outlet(&mut self.ebpf)
+    }
+
+    /// What the programs count in histogram mode, from now on; none in another. Can be taken once.
+    ///
+    /// # Errors
+    /// The histograms cannot be read.
+    pub fn histograms(&mut self) -> Result<Option<HistogramMeter>> {
+        let meter = |ebpf| HistogramMeter::open(ebpf, self.spans.clone());
+        self.buffers.are_histograms().then(|| meter(&mut self.ebpf)).transpose()
     }
 
     /// Has one of `one_in` frames recorded from now on, where the programs were told to choose.

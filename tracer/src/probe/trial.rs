@@ -93,10 +93,10 @@ mod tests {
         if !nix::unistd::geteuid().is_root() {
             return;
         }
-        for mode in [BufferMode::Auto, BufferMode::Ring] {
-            let buffers = Buffers::new(mode, RING_BYTES).unwrap();
+        let of = |mode| Buffers::new(mode, RING_BYTES).unwrap();
+        for buffers in [of(BufferMode::Auto), of(BufferMode::Ring), Buffers::histograms()] {
             let mut loader = EbpfLoader::new();
-            loader.override_global(aya_log::LEVEL, &0u8, true);
+            loader.override_global(aya_log::LEVEL, &0u8, false);
             let mut ebpf = buffers.load(&mut loader).unwrap();
             let mut loaded = 0;
             for (name, program) in ebpf.programs_mut() {

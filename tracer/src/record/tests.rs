@@ -16,7 +16,8 @@ use super::{BATCH_ROWS, Item, ReadError, RecordReader, RecordWriter};
 use crate::{
     decode::{Event, Flow},
     recording::{
-        Bill, Counters, ExitReason, ExitUse, Header, Host, Note, PlannedHop, ProgramCost, ThreadUse, VmUse,
+        Bill, Counters, ExitReason, ExitUse, Header, Host, Mode, Note, PlannedHop, ProgramCost, ThreadUse,
+        VmUse,
     },
     topology::{ThreadRole, Topology},
 };
@@ -47,6 +48,7 @@ fn header() -> Header {
         exit_reasons: BTreeMap::from([(1, BTreeMap::from([(12, "HLT".to_owned())]))]),
         user_hops: Vec::new(),
         sampled: None,
+        mode: Mode::default(),
     }
 }
 

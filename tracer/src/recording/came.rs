@@ -92,6 +92,7 @@ mod tests {
             exit_reasons: BTreeMap::new(),
             user_hops: Vec::new(),
             sampled: None,
+            mode: Default::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     Cost, Drop, Exchanges, GivenUp, Group, HopCount, HopRow, LayerRow, Losses, NicRow, Passages,
     ProgramCount, Report, RuleCount, SegmentRow, ThreadRow, VanishedRow, VcpuTimeRow, VmBill,
 };
-use crate::recording::ProgramCost;
+use crate::recording::{Mode, ProgramCost};
 
 /// Rows that a list may have: VMs, drops, and so on, over the whole watch.
 const MOST: usize = 1024;
@@ -16,7 +16,12 @@ const MOST: usize = 1024;
 impl Report {
     /// Adds a later report.
     pub fn add(&mut self, later: Report) {
-        let (before, behind) = (self.exchanges.count, later.exchanges.count);
+        // What the layers are the means of.
+        let of = |report: &Report| match report.recording.mode {
+            Mode::Stream => report.exchanges.count,
+            Mode::Histogram => report.passages.count,
+        };
+        let (before, behind) = (of(self), of(&later));
         let recording = &mut self.recording;
         recording.duration_ns += later.recording.duration_ns;
         recording.events += later.recording.events;

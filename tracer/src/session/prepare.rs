@@ -18,7 +18,7 @@ use crate::{
     config::TraceConfig,
     host,
     plan::{Plan, btf::KernelBtf, chains::Case},
-    probe::{Buffers, Probe, Setup, Targets},
+    probe::{Buffers, HistogramMeter, Probe, Setup, Targets},
     recording::{Header, Host},
     topology::{Device, Vm},
 };
@@ -29,6 +29,8 @@ pub(super) struct Prepared {
     pub(super) header: Header,
     pub(super) devices: Vec<Device>,
     pub(super) bill: BillMeter,
+    /// In histogram mode: counts from before the command starts.
+    pub(super) histograms: Option<HistogramMeter>,
     pub(super) targets: Targets,
 }
 
@@ -78,13 +80,15 @@ impl Prepared {
             plan: plan.hops(),
             filter: text.clone(),
             sampled,
+            mode: config.mode,
             command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             drop_reasons: btf.drop_reasons(),
             exit_reasons: exits.map(|format| format.names).unwrap_or_default(),
             user_hops: plan.user_hops.iter().map(|hop| hop.name.clone()).collect(),
         };
         let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
-        Ok(Prepared { probe, header, devices, bill, targets: setup.targets })
+        let histograms = probe.histograms()?;
+        Ok(Prepared { probe, header, devices, bill, histograms, targets: setup.targets })
     }
 }
 

@@ -17,14 +17,17 @@ use crate::{
     decode::Record,
     host::monotonic_ns,
     plan::symbols,
-    probe::{CostMeter, Diagnostics, Probe},
-    recording::{Counters, Header, Note},
+    probe::{CostMeter, Diagnostics, HistogramMeter, Probe},
+    recording::{Counters, Header, Note, SpanTimes},
     source::Source,
     topology::Device,
 };
 
 /// How often the counters are read.
 pub(super) const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// How often histograms are kept: a crash costs what came after.
+pub(super) const KEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// What is traced on its way to the target.
 pub(super) struct Sink<T> {
@@ -33,6 +36,9 @@ pub(super) struct Sink<T> {
     source: Source,
     meter: CostMeter,
     bill: BillMeter,
+    histograms: Option<HistogramMeter>,
+    /// When the histograms were kept last.
+    kept: Instant,
     budget: Option<Budget>,
     /// When the choice of frames changes, and to one of how many.
     choice: Option<(u64, u32)>,
@@ -62,7 +68,7 @@ impl<T: Target> Sink<T> {
         verbose: u8,
         begin: impl FnOnce(&Header) -> Result<T>,
     ) -> Result<Sink<T>> {
-        let Prepared { mut probe, header, devices, bill, targets: _ } = prepared;
+        let Prepared { mut probe, header, devices, bill, histograms, targets: _ } = prepared;
         let mut target = begin(&header)?;
         for note in &probe.notes {
             target.note(&Note::warning(note.clone()))?;
@@ -71,6 +77,8 @@ impl<T: Target> Sink<T> {
             source: Source::new(probe.outlet()?),
             meter: probe.cost_meter()?,
             bill,
+            histograms,
+            kept: Instant::now(),
             budget: header.sampled.and_then(|sampled| Some(Budget::new(sampled.budget?, sampled.one_in))),
             choice: None,
             diagnostics: if verbose > 0 { probe.diagnostics() } else { None },
@@ -136,6 +144,10 @@ impl<T: Target> Sink<T> {
             self.counted = Instant::now();
             self.count()?;
             self.spend()?;
+            if self.kept.elapsed() >= KEEP_EVERY {
+                self.kept = Instant::now();
+                self.keep()?;
+            }
         }
         self.choose()?;
         self.target.flush()
@@ -167,6 +179,18 @@ impl<T: Target> Sink<T> {
         due.map_or(Ok(()), |(_, one_in)| self.probe.choose_one_in(one_in))
     }
 
+    /// Keeps what was counted in histogram mode.
+    fn keep(&mut self) -> Result<()> {
+        let Some(meter) = &self.histograms else { return Ok(()) };
+        let histograms = meter.read()?;
+        self.dropped_at.extend(histograms.drops.iter().map(|drop| drop.location));
+        let entered = |hop: &&SpanTimes| hop.to == Hop::TapRx as u8 || hop.to == Hop::TapRing as u8;
+        let born = histograms.firsts.iter().filter(|first| first.hop == Hop::TapRx as u8);
+        self.frames = histograms.spans.iter().filter(entered).map(SpanTimes::count).sum::<u64>()
+            + born.map(|first| first.frames).sum::<u64>();
+        self.target.note(&Note::Histograms(histograms))
+    }
+
     fn count(&mut self) -> Result<()> {
         // A counter that cannot be read must not end the recording; the last good figures stand.
         if let Err(error) = self.meter.read(&mut self.counters) {
@@ -194,6 +218,7 @@ impl<T: Target> Sink<T> {
     /// Detaches, takes the rest out of the ring, and ends.
     pub(super) fn close(mut self, reason: &str, failed: bool) -> Result<()> {
         self.count()?;
+        self.keep()?;
         let Sink { probe, mut source, mut target, meter, mut counters, dropped_at, .. } = self;
         // As when they were attached: from the first one's end on, a frame shows only part of its way.
         let detached_ns = monotonic_ns().unwrap_or(u64::MAX);

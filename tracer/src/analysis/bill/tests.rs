@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     export::sample,
-    recording::DeviceSlot,
+    recording::{DeviceSlot, Mode},
     topology::{Device, DeviceKind, Thread, Topology, Vm, Vmm},
 };
 
@@ -54,6 +54,7 @@ fn header(kvm: bool) -> Header {
         exit_reasons: BTreeMap::from([(1, BTreeMap::from(names))]),
         user_hops: Vec::new(),
         sampled: None,
+        mode: Mode::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use super::page::{section, warnings};
 use crate::{
     export::numbers::{ABSENT, count, counted, name, percent, time},
     export::text::part,
+    recording::Mode,
     report::{HopRow, Report},
 };
 
@@ -80,6 +81,10 @@ pub(super) fn summary(report: &Report) -> Markup {
             ". " a href="#hops" { "All hops" } "."
         }
         @if report.passages.count == 0 && report.exchanges.count == 0 { p { b { "No frame was seen." } } }
+        @else if report.recording.mode == Mode::Histogram {
+            p { b { "Histogram mode: the kernel counted segments, and no event was recorded." } " Not known are:" }
+            ul { @for what in &report.recording.not_known { li { (name(what)) } } }
+        }
         @else if report.exchanges.count == 0 {
             p { b { "No exchange was found: no question whose answer was seen too." } }
         }

@@ -89,7 +89,7 @@ fn all_passages(report: &Report) -> Markup {
             "Mean time from hop to hop, and the time that 99 % of frames did not exceed, on the way that most took.",
             &path::of_passages(&report.segments),
         ))
-        @if !report.layers.is_empty() { (tables::all_layers(&report.layers)) }
+        @if !report.layers.is_empty() { (tables::all_layers(&report.layers, report.recording.mode)) }
         (tables::segments(&report.segments, "Segments of all frames"))
     };
     section("all", "All frames", &body)

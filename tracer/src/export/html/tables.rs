@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     export::numbers::name,
+    recording::Mode,
     report::{LayerRow, SegmentRow},
 };
 
@@ -54,10 +55,14 @@ pub(crate) fn layers(rows: &[LayerRow], caption: &str) -> Markup {
     Table { kind: "layers", caption: caption.to_owned(), columns: &LAYERS, rows }.markup()
 }
 
-/// Layers over all groups.
-pub(super) fn all_layers(rows: &[LayerRow]) -> Markup {
+/// Layers over all groups; in histogram mode of a frame.
+pub(super) fn all_layers(rows: &[LayerRow], mode: Mode) -> Markup {
     let rows = rows.iter().map(mean_row).collect();
-    let caption = "Layers over all exchanges".to_owned();
+    let caption = match mode {
+        Mode::Stream => "Layers over all exchanges",
+        Mode::Histogram => "Time of a frame in the host, by layer",
+    };
+    let caption = caption.to_owned();
     Table { kind: "layers", caption, columns: LAYERS_OF_ALL, rows }.markup()
 }
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use prometheus_client::registry::Unit;
 
 use super::{Families, Labels, labels};
-use crate::report::{Group, LayerRow, NicRow, Report, SegmentRow, VcpuTimeKind};
+use crate::{
+    recording::Mode,
+    report::{Group, LayerRow, NicRow, Report, SegmentRow, VcpuTimeKind},
+};
 
 /// Percentiles of a row, ns: quantile and value.
 type Quantiles = [(&'static str, Option<u64>); 4];
@@ -18,6 +21,9 @@ pub(super) fn encode(report: &Report, out: &mut Families<'_>) -> fmt::Result {
     about(report, out)?;
     exchanges(&report.exchanges.groups, out)?;
     layers(&report.exchanges.groups, out)?;
+    if report.recording.mode == Mode::Histogram {
+        frame_layers(report, out)?;
+    }
     segments(&report.exchanges.groups, out)?;
     passage_segments(&report.segments, out)?;
     hops(report, out)?;
@@ -122,6 +128,13 @@ fn exchanges(groups: &[Group], out: &mut Families<'_>) -> fmt::Result {
     });
     let help = "The same of one exchange";
     out.gauge("vmhop_exchange_time_quantile", help, Some(&Unit::Seconds), rows)
+}
+
+/// Of histogram mode, which knows no exchanges.
+fn frame_layers(report: &Report, out: &mut Families<'_>) -> fmt::Result {
+    let frames = report.passages.count as f64;
+    let sums = report.layers.iter().map(|row| (labels([("layer", &row.layer)]), row.mean_ns * frames));
+    out.seconds_total("vmhop_frame_layer_time", "Time in a layer, over all frames", sums)
 }
 
 fn layers(groups: &[Group], out: &mut Families<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::{paragraph, table};
 use crate::{
     export::numbers::{ABSENT, bar, count, counted, mean, name, percent, quantile, ratio, time},
+    recording::Mode,
     report::{
         Cost, Drop, FlowRow, Group, HopRow, LayerRow, Losses, NicRow, Passages, Report, SampledRow,
         SegmentRow, VanishedRow,
@@ -33,6 +34,9 @@ pub(super) fn title(report: &Report, width: usize, out: &mut dyn Write) -> io::R
     let mut details = vec![counted(recording.events, "event")];
     if !recording.filter.is_empty() {
         details.push(format!("filter \"{}\"", name(&recording.filter)));
+    }
+    if recording.mode == Mode::Histogram {
+        details.push("histogram mode".to_owned());
     }
     if let Some(sampled) = &recording.sampled {
         details.push(part(sampled));
@@ -78,7 +82,20 @@ pub(super) fn warnings(report: &Report, grave: bool, width: usize, out: &mut dyn
     Ok(())
 }
 
-pub(super) fn exchanges(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+/// Of histogram mode: where frames spent their time, and what is not known.
+fn of_histograms(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\nTime of a frame in the host, by layer")?;
+    layers(&report.layers, out)?;
+    writeln!(out, "\nSegments of all frames")?;
+    segments(&report.segments, out)?;
+    writeln!(out, "\nNot known in histogram mode")?;
+    report.recording.not_known.iter().try_for_each(|what| paragraph("  - ", 4, &name(what), width, out))
+}
+
+pub(super) fn exchanges(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    if report.recording.mode == Mode::Histogram {
+        return of_histograms(report, width, out);
+    }
     if report.exchanges.count == 0 {
         writeln!(out, "\nNo exchange was found: no question whose answer was seen too.")?;
         writeln!(out, "\nSegments of all passages")?;

@@ -1,20 +1,21 @@
 //! Where the figures of a watch come from. Serving and printing, looking for VMs, and the attached programs know nothing of it:
 //! they hand on what they have, and the board asks the [`Feed`].
 //!
-//! There is one source so far, [`Recordings`]: what programs send is written to files, and each file's report is added to
-//! those before it. A source that reads a report from maps is another implementation, chosen in [`open`].
+//! There are two. [`Snapshots`] are of histogram mode: the report is made of what the programs have counted. [`Recordings`] are
+//! of the other: what programs send is written to files, and each file's report is added to those before it.
 
 use anyhow::Result;
 
 use super::{
     board::Feed,
     recordings::Recordings,
+    snapshots::Snapshots,
     tracing::{Counted, Tracing},
 };
 use crate::{
     config::WatchConfig,
     decode::Record,
-    recording::{Came, Header},
+    recording::{Came, Header, Mode},
     report::WatchState,
 };
 
@@ -69,5 +70,8 @@ pub(super) trait Figures {
 /// # Errors
 /// There is no place for recordings.
 pub(super) fn open(config: &WatchConfig) -> Result<Box<dyn Figures>> {
-    Ok(Box::new(Recordings::open(config)?))
+    Ok(match config.trace.mode {
+        Mode::Histogram => Box::new(Snapshots::open(config)?),
+        Mode::Stream => Box::new(Recordings::open(config)?),
+    })
 }

@@ -15,8 +15,8 @@ use crate::{
     decode::{Event, Flow},
     plan::symbols,
     record::RecordWriter,
-    recording::{Came, Header, Note},
-    session::sink::MAX_ADDRESSES,
+    recording::{Came, Header, Histograms, Note},
+    session::sink::{KEEP_EVERY, MAX_ADDRESSES},
 };
 
 /// A recording that is written.
@@ -30,6 +30,9 @@ pub(super) struct OpenRecording {
     pub(super) begun: Instant,
     /// What had been counted before it began.
     start: Counted,
+    /// In histogram mode what was counted in it, and when that was written last.
+    histograms: Option<Histograms>,
+    kept: Instant,
     /// Code addresses that dropped frames.
     dropped_at: BTreeSet<u64>,
 }
@@ -57,7 +60,8 @@ impl OpenRecording {
             writer.note(&Note::warning(note.clone()))?;
         }
         let (begun, dropped_at) = (Instant::now(), BTreeSet::new());
-        Ok(OpenRecording { path, file, writer, events: 0, begun, start, dropped_at })
+        let (histograms, kept) = (None, begun);
+        Ok(OpenRecording { path, file, writer, events: 0, begun, start, histograms, kept, dropped_at })
     }
 
     pub(super) fn event(&mut self, event: &Event) -> Result<()> {
@@ -80,7 +84,20 @@ impl OpenRecording {
     /// Writes what was counted of these programs so far.
     pub(super) fn count(&mut self, counted: &Counted) -> Result<()> {
         self.writer.note(&Note::Counters(counted.counters.since(&self.start.counters)))?;
-        self.writer.note(&Note::Bill(counted.bill.since(&self.start.bill)))
+        self.writer.note(&Note::Bill(counted.bill.since(&self.start.bill)))?;
+        let before = self.start.histograms.as_ref();
+        let since = |now: &Histograms| before.map_or_else(|| now.clone(), |before| now.since(before));
+        self.histograms = counted.histograms.as_ref().map(since);
+        if self.kept.elapsed() >= KEEP_EVERY { self.keep() } else { Ok(()) }
+    }
+
+    /// Writes what was counted in histogram mode.
+    fn keep(&mut self) -> Result<()> {
+        self.kept = Instant::now();
+        match &self.histograms {
+            Some(histograms) => self.writer.note(&Note::Histograms(histograms.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Writes what was drained.
@@ -95,10 +112,13 @@ impl OpenRecording {
 
     /// Ends it. One without events says nothing and is removed: then there is none.
     pub(super) fn close(&mut self, reason: &str) -> Result<Option<ClosedRecording>> {
+        self.keep()?;
+        let counted = self.histograms.take().unwrap_or_default();
+        self.dropped_at.extend(counted.drops.iter().map(|drop| drop.location));
         self.writer.note(&Note::Symbols(symbols::names_of(&self.dropped_at)))?;
         self.writer.note(&Note::End { reason: reason.to_owned(), failed: false })?;
         self.writer.finish()?;
-        if self.events == 0 {
+        if self.events == 0 && counted.is_empty() {
             fs::remove_file(&self.path)
                 .with_context(|| format!("failed to remove {}", self.path.display()))?;
             return Ok(None);

@@ -19,6 +19,7 @@ mod news;
 mod recordings;
 mod scan;
 mod serve;
+mod snapshots;
 mod tracing;
 mod watcher;
 

@@ -15,14 +15,15 @@ use super::{
 use crate::{
     config::WatchConfig,
     decode::Record,
-    recording::{Came, Header},
+    recording::{Came, Header, Mode},
     report::WatchState,
 };
 
 /// The recordings of a watch.
 pub(super) struct Recordings {
     folder: Folder,
-    analyst: Analyst,
+    /// None where the figures come from elsewhere.
+    analyst: Option<Analyst>,
     sum: Arc<Sum>,
     /// The one that is written; none before the first.
     file: Option<OpenRecording>,
@@ -45,7 +46,8 @@ impl Recordings {
             None => Folder::make()?,
         };
         let sum = Arc::new(Sum::default());
-        let analyst = Analyst::start(sum.clone(), folder.is_own())?;
+        let analyses = config.trace.mode == Mode::Stream;
+        let analyst = analyses.then(|| Analyst::start(sum.clone(), folder.is_own())).transpose()?;
         let longest = (config.every, config.size);
         Ok(Recordings { folder, analyst, sum, file: None, longest, closed: 0, bytes: 0, kept: 0, skipped: 0 })
     }
@@ -74,7 +76,8 @@ impl Figures for Recordings {
         let next = OpenRecording::create(path.clone(), header, notes, start)?;
         if let Some(last) = self.file.replace(next)
             && let Some(closed) = self.close(last, reason)?
-            && !self.analyst.hand(closed)
+            && let Some(analyst) = &self.analyst
+            && !analyst.hand(closed)
         {
             self.skipped += 1;
         }

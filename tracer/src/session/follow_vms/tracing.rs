@@ -14,8 +14,8 @@ use crate::{
     decode::Record,
     host::monotonic_ns,
     plan::{cases_of_all, chains::Case},
-    probe::{Change, CostMeter, Diagnostics, Probe, Targets},
-    recording::{Bill, Counters, Header},
+    probe::{Change, CostMeter, Diagnostics, HistogramMeter, Probe, Targets},
+    recording::{Bill, Counters, Header, Histograms},
     source::Source,
     topology::{ThreadRole, Topology, Vm},
 };
@@ -62,6 +62,8 @@ pub(super) struct Counted {
     pub(super) counters: Counters,
     /// What the VMs used meanwhile.
     pub(super) bill: Bill,
+    /// In histogram mode, segments and frames.
+    pub(super) histograms: Option<Histograms>,
 }
 
 /// Attached programs.
@@ -73,6 +75,8 @@ pub(super) struct Tracing {
     source: Source,
     meter: CostMeter,
     bill: BillMeter,
+    /// In histogram mode what they count.
+    histograms: Option<HistogramMeter>,
     diagnostics: Option<Diagnostics>,
     /// What is watched now.
     pub(super) targets: Targets,
@@ -92,11 +96,12 @@ pub(super) struct Tracing {
 impl Tracing {
     /// Takes over programs that have just been attached.
     pub(super) fn new(prepared: Prepared, verbose: u8) -> Result<Tracing> {
-        let Prepared { mut probe, header, devices: _, bill, targets } = prepared;
+        let Prepared { mut probe, header, devices: _, bill, targets, histograms } = prepared;
         Ok(Tracing {
             source: Source::new(probe.outlet()?),
             meter: probe.cost_meter()?,
             bill,
+            histograms,
             diagnostics: if verbose > 0 { probe.diagnostics() } else { None },
             notes: std::mem::take(&mut probe.notes),
             probe: Some(probe),
@@ -108,6 +113,13 @@ impl Tracing {
             frames: BTreeMap::new(),
             flows: BTreeSet::new(),
         })
+    }
+
+    /// The programs before these are detached: what both counted is theirs.
+    pub(super) fn go_on(&mut self) {
+        if let Some(Err(error)) = self.histograms.as_mut().map(HistogramMeter::begin) {
+            log::warn!("frames of the last moment are counted twice: {error:#}");
+        }
     }
 
     /// When the last program had been attached, `CLOCK_MONOTONIC`, ns.
@@ -188,7 +200,7 @@ impl Tracing {
 
     /// Reads what the programs cost and lost, and what the VMs used, since the programs were attached.
     pub(super) fn count(&mut self) {
-        let Counted { counters, bill } = &mut self.counted;
+        let Counted { counters, bill, .. } = &mut self.counted;
         // A counter that cannot be read must not end the watch; the last good figures stand.
         if let Err(error) = self.meter.read(counters) {
             log::warn!("{error:#}");
@@ -198,6 +210,21 @@ impl Tracing {
         counters.wall_ns = self.attached.elapsed().as_nanos() as u64;
         counters.metered_ns = self.meter.metered_ns();
         *bill = self.bill.read();
+        self.count_histograms();
+    }
+
+    /// Reads what the programs counted in histogram mode, frames at taps among it.
+    fn count_histograms(&mut self) {
+        let Some(meter) = &self.histograms else { return };
+        let now = match meter.read() {
+            Ok(now) => now,
+            Err(error) => return log::warn!("{error:#}"),
+        };
+        let before = self.counted.histograms.take().unwrap_or_default();
+        for (slot, frames) in &now.since(&before).taps {
+            *self.frames.entry(*slot).or_default() += frames;
+        }
+        self.counted.histograms = Some(now);
     }
 
     /// Watches other things from now on; returns what could not be done, a sentence each.
@@ -232,6 +259,7 @@ impl Tracing {
         // As when they were attached: from the first one's end on, a frame shows only part of its way.
         let until_ns = until_ns.min(monotonic_ns().unwrap_or(u64::MAX));
         self.probe = None;
+        self.count_histograms();
         let records = self.drain_all(until_ns, take)?;
         // The programs' costs went with them, so those that were read before stand; losses stay readable.
         let counters = &mut self.counted.counters;

@@ -237,9 +237,10 @@ impl<'a> Watcher<'a> {
         };
         let mut vms = prepared.header.topology.vms.clone();
         let words = news::words(&self.vms, &vms);
-        let new = Tracing::new(prepared, self.config.trace.verbose)?;
+        let mut new = Tracing::new(prepared, self.config.trace.verbose)?;
         let cut_ns = new.attached_ns();
         self.end_tracing(cut_ns)?;
+        new.go_on();
         self.tracing = new;
         self.state.attached += 1;
         self.begin("programs for a VM of another kind were attached", Default::default(), &vms)?;

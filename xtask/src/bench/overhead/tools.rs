@@ -73,6 +73,7 @@ pub const TOOLS: &[Tool] = &[
     tool("stream", 7, Kind::Vmhop(&[])),
     tool(STREAM_FIVE, 5, Kind::Vmhop(&["--hops", FIVE])),
     tool(STREAM_HOPS, 4, Kind::Vmhop(&["--hops", HOPS])),
+    tool("stream-hops-ring", 4, Kind::Vmhop(&["--buffers", "ring", "--hops", HOPS])),
     tool("sample", 7, Kind::Vmhop(&["--sample", "1/64"])),
     tool(SAMPLE_HOPS, 4, Kind::Vmhop(&["--sample", "1/64", "--hops", HOPS])),
     tool("histogram", 7, Kind::Vmhop(&["--mode", "histogram"])),
