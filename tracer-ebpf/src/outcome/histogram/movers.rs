@@ -3,6 +3,8 @@
 //! The rules are the correlator's (`correlate/threads.rs` of the reader): a thread was woken for the first frame that it
 //! moves since; what told it to run before it last moved one, told it of that.
 
+use core::ptr::write_volatile;
+
 use aya_ebpf::{macros::map, maps::Array};
 use tracer_common::{
     histogram::Origin,
@@ -59,13 +61,7 @@ fn mover(tid: u32) -> Option<&'static mut Mover> {
     // SAFETY: the map's value, which stays as long as the program.
     let mover = unsafe { &mut *MOVERS.get_ptr_mut(tid % PLACES)? };
     if mover.tid != tid {
-        mover.tid = tid;
-        mover.moved = 0;
-        mover.runnable_ns = 0;
-        mover.wake_ns = 0;
-        mover.moved_ns = 0;
-        mover.write_ns = 0;
-        mover.copies = 0;
+        mover.begin(tid);
     }
     Some(mover)
 }
@@ -100,6 +96,24 @@ fn turns(mover: &mut Mover) {
 }
 
 impl Mover {
+    /// It stands for another thread now.
+    ///
+    /// Volatile: of words that are 0 the compiler would make a call, and v5.10 has no exception table for a program with calls,
+    /// of which a null pointer would then be the kernel's (`jit_subprogs`, kernel/bpf/verifier.c; v6.4 mends it).
+    #[inline(always)]
+    fn begin(&mut self, tid: u32) {
+        // SAFETY: fields of a valid value.
+        unsafe {
+            write_volatile(&raw mut self.tid, tid);
+            write_volatile(&raw mut self.moved, 0);
+            write_volatile(&raw mut self.runnable_ns, 0);
+            write_volatile(&raw mut self.wake_ns, 0);
+            write_volatile(&raw mut self.moved_ns, 0);
+            write_volatile(&raw mut self.write_ns, 0);
+            write_volatile(&raw mut self.copies, 0);
+        }
+    }
+
     /// When it was told to run, and when it got the CPU, as far as both lie between two times; else 0.
     #[inline(always)]
     fn woken(&self, since_ns: u64, until_ns: u64) -> (u64, u64) {
