@@ -67,6 +67,8 @@ const CHECKS: &[Check] = &[
     (Series::Main, "NIC with interrupts", "vm_test kvm a_guest_behind_a_nic_with_interrupts"),
     (Series::Main, "NIC with queues", "vm_test kvm a_guest_behind_a_nic_with_queues"),
     (Series::Main, "io_uring", "vm_test uring frames_written_by_io_uring"),
+    (Series::Main, "histogram mode", "vm_test histogram the_kernels_histograms"),
+    (Series::Main, "a part of the frames", "vm_test sample the_kernel_records"),
     (Series::Once, "upper devices", "vm_test topology_lower each_kind uppers_on_uppers a_routed_guest"),
     (Series::Once, "VLAN", "vm_test lab_networks a_vlan_lies_on_the_nic"),
     (Series::Once, "real traffic, bridge", "vm_test real behind_a_bridge"),
