@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{SampleWish, TraceConfig, TypedTrace, duration, select, size};
+use super::{TraceConfig, TypedTrace, duration, select, size};
 use crate::{
     cli::{TraceArgs, WatchArgs},
     plan::{Wishes, XdpMode},
@@ -66,8 +66,8 @@ impl WatchConfig {
         }
         let duration = args.duration.as_deref().map(|typed| duration("--duration", typed)).transpose()?;
         let mode = args.trace.mode.unwrap_or(Mode::Histogram);
+        refuse(&args.trace)?;
         let typed = TypedTrace::parse(&args.trace, mode)?;
-        refuse(&args.trace, typed.sample)?;
         let trace = trace(typed, &args.trace, mode, verbose)?;
         Ok(WatchConfig {
             trace,
@@ -104,14 +104,13 @@ fn present(topology: &Topology, selectors: &[String], nics: &[String]) -> Vec<Vm
 }
 
 /// What would have to be done to each device that comes, or needs a reader that changes the choice of frames.
-fn refuse(args: &TraceArgs, sample: Option<SampleWish>) -> Result<()> {
+fn refuse(args: &TraceArgs) -> Result<()> {
     ensure!(
         !matches!(args.xdp, XdpMode::Native | XdpMode::Generic),
         "a watch puts no XDP programs on devices, which come and go: leave --xdp out"
     );
-    let fixed = !matches!(args.sample.as_deref(), Some("auto"));
     ensure!(
-        sample.is_none() || fixed,
+        args.sample.as_deref() != Some("auto"),
         "a watch does not change its choice of frames: give --sample 1/64 or the like"
     );
     Ok(())
