@@ -126,7 +126,7 @@ pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, _hook: Hook, 
         // SAFETY: the map's value.
         unsafe { times::add(count, 1) };
     } else {
-        // The reader counts as many drops as there are, so that what there is no room for shows.
+        // Beyond so many places and reasons drops are in no row; their frames show as unfinished.
         let _ = DROPS.insert(&key, &1, 0);
     }
 }
