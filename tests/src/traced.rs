@@ -129,6 +129,11 @@ impl TracedTap {
             Ok(())
         });
         assert_eq!(self.source.undecoded, 0);
+        // What this thread wrote on one processor, and then on another, comes nearly in the order of its times.
+        records.sort_by_key(|record| match record {
+            Record::Event(event) => event.time_ns,
+            Record::Flow(_) => 0,
+        });
         records
     }
 }

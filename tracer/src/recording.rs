@@ -234,7 +234,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Each program's cost in all the time, from what was measured in a part of it.
+    /// Each program's cost in all the time, from what was measured in a part of it. Runs that the kernel skipped it counts all
+    /// the time (kernel/bpf/syscall.c `bpf_prog_inc_misses_counter`).
     pub fn programs_in_all(&self) -> Vec<ProgramCost> {
         let factor =
             if self.metered_ns == 0 { 1.0 } else { (self.wall_ns as f64 / self.metered_ns as f64).max(1.0) };

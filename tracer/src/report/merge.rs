@@ -43,6 +43,20 @@ impl Report {
         add_cost(&mut self.cost, later.cost);
         self.warnings = later.warnings;
     }
+
+    /// Keeps what programs cost from falling below an earlier report of the same recording: it is reckoned from a part of
+    /// the time, so that a later reckoning can be the lower one, and a counter that falls has begun anew to who reads it.
+    pub fn hold_cost(&mut self, earlier: &Report) {
+        let Cost { programs, programs_ns, .. } = &mut self.cost;
+        for program in programs {
+            let same = |before: &&ProgramCost| before.program == program.program;
+            if let Some(before) = earlier.cost.programs.iter().find(same) {
+                program.runs = program.runs.max(before.runs);
+                program.run_ns = program.run_ns.max(before.run_ns);
+            }
+        }
+        *programs_ns = (*programs_ns).max(earlier.cost.programs_ns);
+    }
 }
 
 /// Adds each row to the one that stands for the same, or behind all.

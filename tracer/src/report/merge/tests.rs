@@ -79,3 +79,23 @@ fn lists_do_not_grow_for_ever() {
     }
     assert_eq!(names.len(), MOST);
 }
+
+#[test]
+fn what_is_reckoned_does_not_fall() {
+    let report = |runs: &[(&str, u64)]| {
+        let mut report = crate::export::sample::full();
+        let cost = |(program, runs): &(&str, u64)| ProgramCost {
+            program: (*program).to_owned(),
+            runs: *runs,
+            run_ns: runs * 10,
+            missed: 0,
+        };
+        report.cost.programs = runs.iter().map(cost).collect();
+        report.cost.programs_ns = report.cost.programs.iter().map(|program| program.run_ns).sum();
+        report
+    };
+    let mut later = report(&[("b", 9), ("a", 6), ("c", 1)]);
+    later.hold_cost(&report(&[("a", 8), ("b", 7)]));
+    let runs: Vec<_> = later.cost.programs.iter().map(|program| (program.runs, program.run_ns)).collect();
+    assert_eq!((runs, later.cost.programs_ns), (vec![(9, 90), (8, 80), (1, 10)], 160));
+}

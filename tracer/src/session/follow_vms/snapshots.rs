@@ -74,7 +74,11 @@ impl Part {
         for note in self.notes.iter().cloned().chain(counts) {
             analysis.push(Item::Note(note), &mut Unobserved);
         }
-        self.report = Some(analysis.finish(true, &mut Unobserved));
+        let mut report = analysis.finish(true, &mut Unobserved);
+        if let Some(earlier) = &self.report {
+            report.hold_cost(earlier);
+        }
+        self.report = Some(report);
     }
 
     /// Looks up the functions that dropped frames, where new ones did.
