@@ -19,6 +19,7 @@ macro_rules! wire_enum {
             }
 
             /// The variant of a wire code; `None` for a code that this version does not know.
+            #[inline]
             pub const fn from_code(code: u8) -> Option<Self> {
                 match code { $($code => Some($enum::$variant),)* _ => None }
             }

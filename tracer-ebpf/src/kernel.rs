@@ -12,6 +12,9 @@ use tracer_common::{
 
 use crate::globals;
 
+/// Frames that a table by their addresses has room for at once.
+pub const PLACES: u32 = 1 << 16;
+
 /// A super-frame is longer: it holds at least two segments, and the least that a host must take in is 576 bytes (RFC 1122,
 /// 3.3.2), so that no stack sends smaller ones. Saves small frames a read.
 const LARGEST_LONE_FRAME: u32 = 576;
@@ -99,8 +102,15 @@ impl<A: Access> Skb<A> {
     /// The lower half of its address, as a mere number: with what it takes for a pointer the verifier allows next to no
     /// arithmetic, but a move of 32 bits makes a number of it (`check_alu_op`, kernel/bpf/verifier.c).
     #[inline(always)]
-    pub fn low_bits(self) -> u32 {
+    fn low_bits(self) -> u32 {
         low_bits(self.0 as u64)
+    }
+
+    /// Where a table of [`PLACES`] by address has it.
+    #[inline(always)]
+    pub fn place(self) -> u32 {
+        let low = self.low_bits();
+        ((low >> 8) ^ (low >> 22)) % PLACES
     }
 
     /// Whether it came in by a device (`skb->skb_iif`): what the host itself sends did not.

@@ -21,7 +21,7 @@ use tracer_common::{
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 25, 0);
 
-/// Events that the ring had no room for, by hop, per CPU.
+/// Events that the buffers had no room for, by hop, per CPU.
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(HOP_SLOTS as u32, 0);
 

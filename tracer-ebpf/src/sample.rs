@@ -9,12 +9,9 @@ use tracer_common::{frame::Frame, sample::Sampling};
 use crate::{
     emit::Stage,
     globals,
-    kernel::{Access, Skb},
+    kernel::{Access, PLACES, Skb},
     maps,
 };
-
-/// Frames whose choice is known at once, each where its address says; of two in one place the later one's is.
-const PLACES: u32 = 1 << 16;
 
 /// What was decided of a frame.
 #[repr(C)]
@@ -25,6 +22,7 @@ struct Choice {
     chosen: u64,
 }
 
+/// Each where its address says; of two in one place the later one's is known.
 #[map]
 static CHOICES: Array<Choice> = Array::with_max_entries(PLACES, 0);
 
@@ -53,7 +51,7 @@ pub fn known<A: Access>(skb: Skb<A>, stage: Stage) -> Known {
 
 #[inline(always)]
 fn at_address<A: Access>(skb: Skb<A>) -> Known {
-    let Some(choice) = place(skb) else { return Known::Nothing };
+    let Some(choice) = CHOICES.get_ptr_mut(skb.place()) else { return Known::Nothing };
     let head = skb.head();
     // SAFETY: the map's value. Another CPU may write a frame with the same place meanwhile: whose it is is written first, and
     // read last.
@@ -71,7 +69,7 @@ fn at_address<A: Access>(skb: Skb<A>) -> Known {
 #[inline(always)]
 pub fn chooses<A: Access>(frame: &Frame, len: u32, skb: Skb<A>) -> bool {
     let chosen = chooses_by_headers(frame, len);
-    let Some(choice) = place(skb) else { return chosen };
+    let Some(choice) = CHOICES.get_ptr_mut(skb.place()) else { return chosen };
     // SAFETY: as above.
     unsafe {
         write_volatile(&raw mut (*choice).skb, skb.0 as u64);
@@ -97,10 +95,4 @@ pub fn chooses_by_headers(frame: &Frame, len: u32) -> bool {
 #[inline(always)]
 pub fn chose<A: Access>(skb: Skb<A>) -> bool {
     globals::sampled() == 0 || at_address(skb) == Known::Chosen
-}
-
-#[inline(always)]
-fn place<A: Access>(skb: Skb<A>) -> Option<*mut Choice> {
-    let low = skb.low_bits();
-    CHOICES.get_ptr_mut(((low >> 8) ^ (low >> 22)) % PLACES)
 }

@@ -155,7 +155,11 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
 }
 
 /// A hop event with its fields unpacked.
-fn typed(raw: &HopEvent) -> Result<Event, DecodeError> {
+///
+/// # Errors
+/// As [`decode`].
+#[inline]
+pub(crate) fn typed(raw: &HopEvent) -> Result<Event, DecodeError> {
     let HopEvent { time_ns, skb, buffer, digest, flow, len, seq, ack, tid, .. } = *raw;
     let HopEvent { cpu, device, hop, hook, kind, tcp_flags, overhead, .. } = *raw;
     let (head, gso_size) = unpack_buffer(buffer);

@@ -216,7 +216,7 @@ impl Note {
 /// Counters of the whole recording so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Failed reserves by hop name: events that the ring had no room for.
+    /// Failed reserves by hop name: events that the buffers had no room for.
     pub lost: BTreeMap<String, u64>,
     /// Failed reserves by CPU.
     pub lost_by_cpu: BTreeMap<u32, u64>,

@@ -342,7 +342,7 @@ pub struct FlowRow {
 /// Frames that died and events that were lost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
-    /// Events that the ring had no room for, by hop.
+    /// Events that the buffers had no room for, by hop.
     pub ring: Vec<HopCount>,
     /// The same by the CPU on which they happened.
     pub ring_by_cpu: Vec<CpuCount>,

@@ -11,7 +11,7 @@ use crate::{
 
 mod words;
 
-/// Share of events lost in the ring above which the means may be wrong.
+/// Share of events lost in the buffers above which the means may be wrong.
 const GRAVE_LOSS: f64 = 0.01;
 /// Coverage of a hop below which its segments stand for too few frames.
 const LOW_COVERAGE: f64 = 0.95;
@@ -56,7 +56,7 @@ pub enum Warning {
     },
     /// It was not closed.
     CutOff,
-    /// Events that the ring had no room for.
+    /// Events that the buffers had no room for.
     RingLosses {
         /// How many.
         lost: u64,

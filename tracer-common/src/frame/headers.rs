@@ -26,6 +26,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kind of a wire code; `None` for 0 (no header read) and for codes that this version does not know.
+    #[inline]
     pub const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
             1 => Kind::EchoRequest,

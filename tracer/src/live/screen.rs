@@ -118,6 +118,7 @@ fn nanoseconds(time: Duration) -> u64 {
 impl Target for Live {
     // Some hundredths of a second's work: keys are to be answered meanwhile.
     const AT_ONCE: usize = 1 << 14;
+    const PATIENCE: Duration = Duration::from_millis(20);
 
     fn event(&mut self, event: &Event) -> Result<()> {
         self.analysis.push(Item::Event(*event), &mut self.view);

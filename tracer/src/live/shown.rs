@@ -152,7 +152,7 @@ pub struct CostShown {
     pub reader_share: f64,
     /// Each program, the most expensive first.
     pub programs: Vec<ProgramShown>,
-    /// Events that the ring had no room for.
+    /// Events that the buffers had no room for.
     pub lost: u64,
 }
 

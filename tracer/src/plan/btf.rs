@@ -30,6 +30,11 @@ pub struct KernelBtf {
     own: bool,
 }
 
+/// All of it at once: the library reads a file anew at each of its hundreds of thousands of positions.
+fn read(path: &Path) -> Result<Btf> {
+    Ok(Btf::from_bytes(&fs::read(path)?)?)
+}
+
 impl KernelBtf {
     /// Reads the running kernel's BTF, or the file that the user says describes it.
     ///
@@ -37,10 +42,10 @@ impl KernelBtf {
     /// A kernel without BTF, a file that is none; the error says what to do.
     pub fn load(file: Option<&Path>) -> Result<KernelBtf> {
         let vmlinux = match file {
-            None => Btf::from_file(VMLINUX).with_context(|| {
+            None => read(Path::new(VMLINUX)).with_context(|| {
                 format!("failed to read the kernel's type information {VMLINUX}: boot a kernel with CONFIG_DEBUG_INFO_BTF (all current distributions' are), or name a file with this kernel's BTF by --btf")
             })?,
-            Some(file) => Btf::from_file(file)
+            Some(file) => read(file)
                 .with_context(|| format!("failed to read BTF from {}: give the BTF of exactly this kernel, as `pahole -J` or the distribution's debug package has it", file.display()))?,
         };
         Ok(KernelBtf { vmlinux, modules: RefCell::default(), own: file.is_none() })
@@ -61,7 +66,8 @@ impl KernelBtf {
         // A module's BTF is a difference to the kernel's own; to another file's it means nothing.
         let read = || {
             let path = format!("/sys/kernel/btf/{module}");
-            self.own.then(|| Btf::from_split_file(path, &self.vmlinux).ok()).flatten().map(Rc::new)
+            let bytes = self.own.then(|| fs::read(path).ok()).flatten()?;
+            Btf::from_split_bytes(&bytes, &self.vmlinux).ok().map(Rc::new)
         };
         let mut modules = self.modules.borrow_mut();
         modules.entry(module.to_owned()).or_insert_with(read).clone().map(Part::Module)

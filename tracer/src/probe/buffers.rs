@@ -31,6 +31,8 @@ const ATOMIC_FETCH: (u32, u32) = (5, 12);
 const FLOW_RING_BYTES: u32 = 256 << 10;
 /// In histogram mode nothing comes by the ring: the least that every page size allows.
 const UNUSED_RING_BYTES: u32 = 64 << 10;
+/// What a record takes in the ring, bytes: a header is before it (`BPF_RINGBUF_HDR_SZ`).
+const RING_RECORD: u32 = size_of::<HopEvent>() as u32 + 8;
 /// What a CPU gets at least, unless less was asked for all of them.
 const LEAST_BYTES: u32 = 1 << 20;
 
@@ -133,7 +135,13 @@ impl Buffers {
             Way::PerCpu(geometry) => Some(Slots::map(ebpf, geometry)?),
             Way::Ring | Way::Histograms => None,
         };
-        Ok(Outlet { ring, slots })
+        let room = match self.outlet {
+            Way::PerCpu(geometry) => 1 << geometry.shift,
+            Way::Ring => self.ring_bytes / RING_RECORD / online_cpus(),
+            // No records come.
+            Way::Histograms => u32::MAX,
+        };
+        Ok(Outlet { ring, slots, room: room as usize })
     }
 }
 
@@ -154,6 +162,8 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
 pub struct Outlet {
     pub(crate) ring: RingBuf<MapData>,
     pub(crate) slots: Option<Slots>,
+    /// Records that one CPU has room for: of one ring, its share.
+    pub(crate) room: usize,
 }
 
 /// The buffers of all CPUs, as memory.
@@ -187,11 +197,10 @@ impl Slots {
     }
 
     /// That record, after [`Slots::time`] has told its time.
-    pub(crate) fn record(&self, cpu: usize, at: u64, time_ns: u64) -> [u8; size_of::<HopEvent>()] {
-        // SAFETY: as above; a whole record, which no program writes to until it is given back.
-        let mut bytes = unsafe { self.slot(cpu, at).cast::<[u8; size_of::<HopEvent>()]>().read_volatile() };
-        bytes[..size_of::<u64>()].copy_from_slice(&time_ns.to_ne_bytes());
-        bytes
+    pub(crate) fn record(&self, cpu: usize, at: u64, time_ns: u64) -> HopEvent {
+        // SAFETY: as above, and of integers alone; a whole record, which no program writes to until it is given back.
+        let record = unsafe { self.slot(cpu, at).cast::<HopEvent>().read_volatile() };
+        HopEvent { time_ns, ..record }
     }
 
     /// Gives all slots before `at` back to the programs.

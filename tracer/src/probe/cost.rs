@@ -63,6 +63,12 @@ impl CostMeter {
         self.turned = Instant::now();
     }
 
+    /// How long until it is to be turned.
+    pub fn due(&self) -> Duration {
+        let spell = if self.stats.is_some() { MEASURE } else { PAUSE };
+        spell.saturating_sub(self.turned.elapsed())
+    }
+
     /// How long the kernel measured so far, ns.
     pub fn metered_ns(&self) -> u64 {
         let present = if self.stats.is_some() { self.turned.elapsed() } else { Duration::ZERO };

@@ -15,6 +15,8 @@ mod targets;
 mod trial;
 mod xdp;
 
+use std::thread;
+
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{Btf, Ebpf, EbpfLoader, Pod, maps::Array, programs::links::FdLink};
 pub use bill::ExitMeter;
@@ -93,10 +95,13 @@ impl Probe {
     /// The object does not load, a hop of the user's cannot be attached, or not a single program can.
     pub fn attach(setup: &Setup, plan: &mut Plan) -> Result<Probe> {
         let mut notes = Vec::new();
+        // Read while the loader reads it as well.
+        let reading = thread::spawn(own_btf);
+        let mut probe = Probe::load(setup, plan)?;
+        let btf = reading.join().unwrap_or_default();
         loop {
-            let mut probe = Probe::load(setup, plan)?;
             probe.attach_user_hops(&plan.user_hops)?;
-            let refused = probe.attach_all(plan);
+            let refused = probe.attach_all(plan, btf.as_ref());
             if refused.is_empty() {
                 probe.notes = notes;
                 probe.attach_xdp(plan, &setup.targets);
@@ -112,6 +117,9 @@ impl Probe {
             if plan.programs().is_empty() {
                 bail!("not one BPF program could be attached: {}", notes.join("; "));
             }
+            // What was attached goes before the next is.
+            drop(probe);
+            probe = Probe::load(setup, plan)?;
         }
     }
 
@@ -154,13 +162,18 @@ impl Probe {
     }
 
     /// Attaches the programs of the plan; returns those that the kernel refuses, and why.
-    fn attach_all(&mut self, plan: &Plan) -> Vec<(&'static Program, String)> {
-        let btf = own_btf();
-        let attach = |program: &'static Program| {
-            let error = attach::attach(&mut self.ebpf, program, btf.as_ref()).err()?;
-            Some((program, error))
-        };
-        plan.programs().into_iter().filter_map(attach).collect()
+    fn attach_all(&mut self, plan: &Plan, btf: Option<&Btf>) -> Vec<(&'static Program, String)> {
+        let programs = plan.programs();
+        let mut refused = attach::load_all(&mut self.ebpf, &programs, btf);
+        for program in programs {
+            if refused.iter().any(|(other, _)| other.name == program.name) {
+                continue;
+            }
+            if let Err(why) = attach::attach(&mut self.ebpf, program, btf) {
+                refused.push((program, why));
+            }
+        }
+        refused
     }
 
     fn attach_user_hops(&mut self, hops: &[UserHop]) -> Result<()> {

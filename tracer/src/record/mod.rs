@@ -22,6 +22,7 @@
 //! table = pa.ipc.open_stream("vmhop.arrow").read_all()
 //! ```
 
+mod columns;
 mod framing;
 mod read;
 mod schema;

@@ -6,16 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use arrow::{
-    array::{
-        ArrayRef, RecordBatch, StringBuilder, UInt8Builder, UInt16Builder, UInt32Builder, UInt64Builder,
-    },
-    datatypes::SchemaRef,
-    error::ArrowError,
-    ipc::writer::StreamWriter,
-};
+use arrow::{array::RecordBatch, datatypes::SchemaRef, error::ArrowError, ipc::writer::StreamWriter};
 
-use super::schema;
+use super::{columns::Columns, schema};
 use crate::{
     decode::Event,
     recording::{Header, Note},
@@ -36,7 +29,6 @@ pub struct RecordWriter<W: Write> {
     stream: StreamWriter<BufWriter<W>>,
     schema: SchemaRef,
     columns: Columns,
-    rows: usize,
     failed: bool,
 }
 
@@ -54,16 +46,16 @@ impl<W: Write> RecordWriter<W> {
         };
         let stream = start().map_err(without_arrow).context("failed to write the recording's header")?;
         let schema = Arc::new(schema);
-        Ok(Self { stream, schema, columns: Columns::default(), rows: 0, failed: false })
+        Ok(Self { stream, schema, columns: Columns::default(), failed: false })
     }
 
     /// Appends an event.
     ///
     /// # Errors
     /// The writer's, where this fills a batch.
+    #[inline]
     pub fn event(&mut self, event: &Event) -> Result<()> {
-        self.columns.push(event);
-        self.row()
+        if self.columns.push(event) { self.row() } else { Ok(()) }
     }
 
     /// Appends a note.
@@ -72,7 +64,7 @@ impl<W: Write> RecordWriter<W> {
     /// As [`event`](Self::event).
     pub fn note(&mut self, note: &Note) -> Result<()> {
         let json = serde_json::to_string(note).context("failed to write a note as JSON")?;
-        self.columns.push_note(&json);
+        self.columns.push_note(json);
         self.row()
     }
 
@@ -99,15 +91,13 @@ impl<W: Write> RecordWriter<W> {
     }
 
     fn row(&mut self) -> Result<()> {
-        self.rows += 1;
-        if self.rows < BATCH_ROWS { Ok(()) } else { self.flush() }
+        if self.columns.rows() < BATCH_ROWS { Ok(()) } else { self.flush() }
     }
 
     fn write_batch(&mut self) -> Result<(), ArrowError> {
-        if self.rows == 0 {
+        if self.columns.rows() == 0 {
             return Ok(());
         }
-        self.rows = 0;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), self.columns.take())?;
         self.stream.write(&batch)
     }
@@ -129,104 +119,5 @@ fn without_arrow(error: ArrowError) -> anyhow::Error {
     match error {
         ArrowError::IoError(_, error) => error.into(),
         error => error.into(),
-    }
-}
-
-/// The rows that are pending, by column.
-#[derive(Default)]
-struct Columns {
-    time_ns: UInt64Builder,
-    hop: UInt8Builder,
-    hook: UInt8Builder,
-    cpu: UInt16Builder,
-    device: UInt8Builder,
-    tid: UInt32Builder,
-    skb: UInt64Builder,
-    head: UInt64Builder,
-    digest: UInt64Builder,
-    flow: UInt64Builder,
-    len: UInt32Builder,
-    seq: UInt32Builder,
-    ack: UInt32Builder,
-    kind: UInt8Builder,
-    tcp_flags: UInt8Builder,
-    overhead: UInt8Builder,
-    note: StringBuilder,
-    stamps: UInt32Builder,
-    gso_size: UInt16Builder,
-    tunnelled: UInt8Builder,
-}
-
-impl Columns {
-    fn push(&mut self, event: &Event) {
-        let Event { time_ns, skb, head, digest, flow, len, seq, ack, tid, cpu, .. } = *event;
-        let Event { device, hop, hook, kind, tcp_flags, overhead, stamps, gso_size, tunnelled, .. } = *event;
-        self.time_ns.append_value(time_ns);
-        self.hop.append_value(hop as u8);
-        self.hook.append_value(hook as u8);
-        self.cpu.append_value(cpu);
-        self.device.append_option(device);
-        self.tid.append_value(tid);
-        self.skb.append_value(skb);
-        self.head.append_value(head);
-        self.digest.append_value(digest);
-        self.flow.append_value(flow);
-        self.len.append_value(len);
-        self.seq.append_value(seq);
-        self.ack.append_value(ack);
-        self.kind.append_value(kind.map_or(0, |kind| kind as u8));
-        self.tcp_flags.append_value(tcp_flags);
-        self.overhead.append_value(overhead);
-        self.note.append_null();
-        self.stamps.append_value(stamps);
-        self.gso_size.append_value(gso_size);
-        self.tunnelled.append_value(u8::from(tunnelled));
-    }
-
-    fn push_note(&mut self, json: &str) {
-        for column in [&mut self.hop, &mut self.hook, &mut self.kind] {
-            column.append_value(0);
-        }
-        for column in [&mut self.tcp_flags, &mut self.overhead, &mut self.tunnelled] {
-            column.append_value(0);
-        }
-        for column in [&mut self.time_ns, &mut self.skb, &mut self.head, &mut self.digest, &mut self.flow] {
-            column.append_value(0);
-        }
-        for column in [&mut self.tid, &mut self.len, &mut self.seq, &mut self.ack, &mut self.stamps] {
-            column.append_value(0);
-        }
-        for column in [&mut self.cpu, &mut self.gso_size] {
-            column.append_value(0);
-        }
-        self.device.append_null();
-        self.note.append_value(json);
-    }
-
-    /// The columns in the order of the schema; leaves none pending.
-    fn take(&mut self) -> Vec<ArrayRef> {
-        let this = self;
-        vec![
-            Arc::new(this.time_ns.finish()),
-            Arc::new(this.hop.finish()),
-            Arc::new(this.hook.finish()),
-            Arc::new(this.cpu.finish()),
-            Arc::new(this.device.finish()),
-            Arc::new(this.tid.finish()),
-            Arc::new(this.skb.finish()),
-            Arc::new(this.head.finish()),
-            Arc::new(this.digest.finish()),
-            Arc::new(this.flow.finish()),
-            Arc::new(this.len.finish()),
-            Arc::new(this.seq.finish()),
-            Arc::new(this.ack.finish()),
-            Arc::new(this.kind.finish()),
-            Arc::new(this.tcp_flags.finish()),
-            Arc::new(this.overhead.finish()),
-            Arc::new(this.note.finish()),
-            Arc::new(this.stamps.finish()),
-            Arc::new(this.gso_size.finish()),
-            Arc::new(this.tunnelled.finish()),
-        ]
     }
 }

@@ -4,6 +4,7 @@
 mod budget;
 mod command;
 mod follow_vms;
+mod pace;
 mod prepare;
 mod sink;
 mod target;
@@ -37,7 +38,7 @@ use crate::{
     report::Report,
 };
 
-/// How often the buffers are looked at. At a million records a second 640 KB wait meanwhile.
+/// How often the buffers are looked at when a session winds up.
 const DRAIN_EVERY: Duration = Duration::from_millis(10);
 /// How often what was drained goes to the file, and progress is told.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
@@ -94,7 +95,7 @@ pub struct Progress {
     pub frames: u64,
     /// Records.
     pub events: u64,
-    /// Events that the ring had no room for.
+    /// Events that the buffers had no room for.
     pub lost: u64,
 }
 
@@ -205,11 +206,14 @@ async fn drain<T: Target>(
     progress: &mut dyn FnMut(Progress),
 ) -> Stop {
     let deadline = task.duration.map(|duration| Instant::now() + duration);
-    let mut drain = every(DRAIN_EVERY);
     let mut flush = every(FLUSH_EVERY);
+    let mut next = Instant::now();
     loop {
         let step = tokio::select! {
-            _ = drain.tick() => sink.drain().and_then(|()| sink.turn()),
+            () = sleep_until(next) => sink.drain().and_then(|wait| {
+                next = Instant::now() + wait;
+                sink.turn()
+            }),
             _ = flush.tick() => sink.flush().map(|()| {
                 progress(sink.progress());
                 ControlFlow::Continue(())

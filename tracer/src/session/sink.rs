@@ -10,7 +10,7 @@ use anyhow::Result;
 use nix::sys::resource::{UsageWho, getrusage};
 use tracer_common::hop::Hop;
 
-use super::{Progress, Target, Turn, budget::Budget, prepare::Prepared};
+use super::{Progress, Target, Turn, budget::Budget, pace::Pace, prepare::Prepared};
 use crate::{
     bill::meter::BillMeter,
     correlate::exchange::NOTICE_NS,
@@ -34,6 +34,7 @@ pub(super) struct Sink<T> {
     // Declared first, so that dropping detaches before anything else goes.
     probe: Probe,
     source: Source,
+    pace: Pace,
     meter: CostMeter,
     bill: BillMeter,
     histograms: Option<HistogramMeter>,
@@ -73,8 +74,10 @@ impl<T: Target> Sink<T> {
         for note in &probe.notes {
             target.note(&Note::warning(note.clone()))?;
         }
+        let source = Source::new(probe.outlet()?);
         Ok(Sink {
-            source: Source::new(probe.outlet()?),
+            pace: Pace::new(source.room(), T::PATIENCE),
+            source,
             meter: probe.cost_meter()?,
             bill,
             histograms,
@@ -102,8 +105,8 @@ impl<T: Target> Sink<T> {
         self.devices.clone()
     }
 
-    /// Hands on what waits in the ring.
-    pub(super) fn drain(&mut self) -> Result<()> {
+    /// Hands on what waits in the buffers, and says how long to wait before the next time.
+    pub(super) fn drain(&mut self) -> Result<Duration> {
         self.meter.turn();
         let (target, frames, attached_ns) = (&mut self.target, &mut self.frames, self.attached_ns);
         let dropped_at = &mut self.dropped_at;
@@ -122,7 +125,7 @@ impl<T: Target> Sink<T> {
         let taken = self.source.drain(T::AT_ONCE, write)?;
         self.events += taken as u64;
         self.more = taken >= T::AT_ONCE;
-        Ok(())
+        Ok(self.pace.after(taken as u64).min(self.meter.due()))
     }
 
     /// Lets the target do what else it does.

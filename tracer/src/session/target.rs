@@ -1,6 +1,6 @@
 //! Where what is drained from the ring goes.
 
-use std::{fs::File, ops::ControlFlow};
+use std::{fs::File, ops::ControlFlow, time::Duration};
 
 use anyhow::Result;
 
@@ -10,6 +10,8 @@ use crate::{decode::Event, record::RecordWriter, recording::Note};
 pub trait Target {
     /// Records taken from the ring before the event loop looks at other things.
     const AT_ONCE: usize;
+    /// How long it waits at most before it is asked to [`turn`](Self::turn) again.
+    const PATIENCE: Duration = Duration::MAX;
 
     /// Takes an event.
     ///

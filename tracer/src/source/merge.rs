@@ -23,7 +23,7 @@ impl Merge {
         &mut self,
         slots: &Slots,
         limit: usize,
-        take: &mut impl FnMut(&[u8]) -> Result<(), E>,
+        take: &mut impl FnMut(&HopEvent) -> Result<(), E>,
     ) -> Result<usize, E> {
         // What a CPU writes while another is read waits: it would be followed by what is older.
         let until_ns = monotonic_ns().unwrap_or(u64::MAX);
@@ -49,20 +49,21 @@ impl Merge {
         slots: &Slots,
         cpu: usize,
         until_ns: u64,
-        take: &mut impl FnMut(&[u8]) -> Result<(), E>,
+        take: &mut impl FnMut(&HopEvent) -> Result<(), E>,
     ) -> Result<usize, E> {
         let start = self.read[cpu];
-        let mut outcome = Ok(());
+        let (mut at, mut outcome) = (start, Ok(()));
         while outcome.is_ok()
-            && let Some(time_ns) = slots.time(cpu, self.read[cpu]).filter(|time_ns| *time_ns <= until_ns)
+            && let Some(time_ns) = slots.time(cpu, at).filter(|time_ns| *time_ns <= until_ns)
         {
-            let record: [u8; size_of::<HopEvent>()] = slots.record(cpu, self.read[cpu], time_ns);
-            self.read[cpu] += 1;
+            let record = slots.record(cpu, at, time_ns);
+            at += 1;
             outcome = take(&record);
         }
-        if self.read[cpu] != start {
-            slots.give_back(cpu, self.read[cpu]);
+        if at != start {
+            self.read[cpu] = at;
+            slots.give_back(cpu, at);
         }
-        outcome.map(|()| (self.read[cpu] - start) as usize)
+        outcome.map(|()| (at - start) as usize)
     }
 }

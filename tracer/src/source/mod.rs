@@ -2,9 +2,11 @@
 
 mod merge;
 
+use tracer_common::event::HopEvent;
+
 use self::merge::Merge;
 use crate::{
-    decode::{Record, decode},
+    decode::{DecodeError, Record, decode, typed},
     probe::Outlet,
 };
 
@@ -23,6 +25,11 @@ impl Source {
         Source { outlet, merge: Merge::new(cpus), undecoded: 0 }
     }
 
+    /// How many records one CPU has room for.
+    pub fn room(&self) -> usize {
+        self.outlet.room
+    }
+
     /// Hands waiting records to `sink`, about `limit` of them, nearly in the order of their times, and returns how many
     /// there were.
     ///
@@ -34,22 +41,25 @@ impl Source {
         mut sink: impl FnMut(Record) -> Result<(), E>,
     ) -> Result<usize, E> {
         let Source { outlet, merge, undecoded } = self;
-        let mut take = |bytes: &[u8]| match decode(bytes) {
-            Ok(record) => sink(record),
-            Err(error) => {
-                *undecoded += 1;
-                log::warn!("a record was left out: {error}");
-                Ok(())
-            }
-        };
         let mut taken = 0;
         while taken < limit
             && let Some(item) = outlet.ring.next()
         {
             taken += 1;
-            take(&item)?;
+            decode(&item).map_or_else(|error| left_out(undecoded, error), &mut sink)?;
         }
         let Some(slots) = &outlet.slots else { return Ok(taken) };
+        let mut take = |event: &HopEvent| match typed(event) {
+            Ok(event) => sink(Record::Event(event)),
+            Err(error) => left_out(undecoded, error),
+        };
         Ok(taken + merge.drain(slots, limit - taken, &mut take)?)
     }
+}
+
+#[cold]
+fn left_out<E>(undecoded: &mut u64, error: DecodeError) -> Result<(), E> {
+    *undecoded += 1;
+    log::warn!("a record was left out: {error}");
+    Ok(())
 }

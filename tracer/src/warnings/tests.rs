@@ -73,8 +73,8 @@ fn figures_up_to_their_limit_give_no_warning() {
 #[test]
 fn each_figure_beyond_its_limit_gives_its_warning() {
     let cases: &[(Change, &str)] = &[
-        (|it| it.losses.ring_total = 1, "1 event (<0.1 %) found the ring full"),
-        (|it| it.losses.ring_total = 100, "!100 events (3.6 %) found the ring full"),
+        (|it| it.losses.ring_total = 1, "1 event (<0.1 %) found the buffers full"),
+        (|it| it.losses.ring_total = 100, "!100 events (3.6 %) found the buffers full"),
         (|it| it.losses.undecoded = 1, "!1 record could not be decoded"),
         (|it| it.recording.complete = false, "!the recording was cut off"),
         (

@@ -21,7 +21,7 @@ impl fmt::Display for Warning {
             ),
             Self::RingLosses { lost, share } => write!(
                 f,
-                "{} ({}) found the ring full: frames that were seen at some hops only are left out, and the \
+                "{} ({}) found the buffers full: frames that were seen at some hops only are left out, and the \
                  means stand for the rest; enlarge it with --ring-size, or record fewer frames with --filter",
                 counted(*lost, "event"),
                 percent(*share)

@@ -15,11 +15,8 @@ use crate::{
     context::now,
     emit::Stage,
     globals,
-    kernel::{Access, Skb},
+    kernel::{Access, PLACES, Skb},
 };
-
-/// Frames that can be on their way at once; of two whose addresses have one place, the later one is followed.
-const PLACES: u32 = 1 << 16;
 
 /// One frame.
 #[repr(C)]
@@ -39,6 +36,7 @@ pub struct Flight {
 /// In [`Flight::origin`]: it came in by a device, or so the kernel says.
 const CAME_IN: u32 = 1 << 8;
 
+/// Each where its address says; of two in one place the later one is followed.
 #[map]
 pub static FLIGHTS: Array<Flight> = Array::with_max_entries(PLACES, 0);
 
@@ -63,7 +61,7 @@ pub struct Last {
 impl Sight {
     #[inline(always)]
     fn of<A: Access>(skb: Skb<A>) -> Option<Sight> {
-        let flight = FLIGHTS.get_ptr_mut(place(skb))?;
+        let flight = FLIGHTS.get_ptr_mut(skb.place())?;
         let (address, head) = (skb.0 as u64, skb.head());
         // SAFETY: the map's value. Another CPU may write a frame with the same place meanwhile: it writes whose it is first,
         // and here that is read last.
@@ -106,13 +104,6 @@ impl Sight {
         // SAFETY: as above.
         unsafe { write_volatile(&raw mut (*self.flight).skb, 0) }
     }
-}
-
-/// Where the table has a frame.
-#[inline(always)]
-fn place<A: Access>(skb: Skb<A>) -> u32 {
-    let low = skb.low_bits();
-    ((low >> 8) ^ (low >> 22)) % PLACES
 }
 
 /// A frame is at a hop that it passes.

@@ -20,6 +20,7 @@ use crate::{
     emit::Stage,
     filter, globals,
     kernel::{Access, Skb, SkbFrame},
+    maps,
 };
 
 /// Frames that the kernel dropped.
@@ -125,8 +126,10 @@ pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, _hook: Hook, 
     if let Some(count) = DROPS.get_ptr_mut(&key) {
         // SAFETY: the map's value.
         unsafe { times::add(count, 1) };
-    } else {
-        // Beyond so many places and reasons drops are in no row; their frames show as unfinished.
-        let _ = DROPS.insert(&key, &1, 0);
+    } else if DROPS.insert(&key, &1, 0).is_err()
+        && let Some(count) = maps::LOST.get_ptr_mut(Hop::SkbDrop as u32)
+    {
+        // SAFETY: this CPU's own slot. Beyond so many places and reasons a drop is in no row.
+        unsafe { *count += 1 };
     }
 }

@@ -153,7 +153,7 @@ pub(super) fn passages(passages: &Passages) -> Markup {
 
 pub(super) fn losses(losses: &Losses) -> Markup {
     let mut facts = vec![
-        ("lost in the ring".to_owned(), losses.ring_total),
+        ("lost in the buffers".to_owned(), losses.ring_total),
         ("undecoded".to_owned(), losses.undecoded),
         ("too late".to_owned(), losses.late),
         ("given up".to_owned(), losses.evicted),

@@ -195,7 +195,7 @@ fn hops(report: &Report, out: &mut Families<'_>) -> fmt::Result {
     out.counter("vmhop_hop_matched", help, all().map(|row| (of_hop(&row.hop), row.matched)))?;
     let help = "Of these, how many could have belonged to more than one";
     out.counter("vmhop_hop_ambiguous", help, all().map(|row| (of_hop(&row.hop), row.ambiguous)))?;
-    let help = "Events that the ring had no room for";
+    let help = "Events that the buffers had no room for";
     out.counter("vmhop_hop_lost", help, all().map(|row| (of_hop(&row.hop), row.lost)))?;
     let help = "Frames that must have passed a hop, since they were seen before and behind it";
     out.counter("vmhop_hop_expected", help, all().map(|row| (of_hop(&row.hop), row.expected)))?;
@@ -257,7 +257,11 @@ fn losses(report: &Report, out: &mut Families<'_>) -> fmt::Result {
         vanished.map(|row| (labels([("after", row.after.as_str()), ("how", &row.how)]), row.count));
     out.counter("vmhop_vanished", "Frames of which no end was seen", vanished)?;
     let none = Labels::new;
-    out.counter("vmhop_events_lost", "Events that the ring had no room for", [(none(), losses.ring_total)])?;
+    out.counter(
+        "vmhop_events_lost",
+        "Events that the buffers had no room for",
+        [(none(), losses.ring_total)],
+    )?;
     out.counter(
         "vmhop_events_late",
         "Events that came too late to be put in order",

@@ -23,7 +23,11 @@ fn seen(state: &WatchState, out: &mut Families<'_>) -> fmt::Result {
     out.counter("vmhop_watch_frames", "Frames that entered from, or went to, a guest", frames)?;
     out.counter("vmhop_watch_events", "Events read", [(Labels::new(), state.events)])?;
     let lost = state.counters.lost.values().sum();
-    out.counter("vmhop_watch_events_lost", "Events that the ring had no room for", [(Labels::new(), lost)])?;
+    out.counter(
+        "vmhop_watch_events_lost",
+        "Events that the buffers had no room for",
+        [(Labels::new(), lost)],
+    )?;
     let lost = state.counters.lost.iter().map(|(hop, count)| (labels([("hop", hop)]), *count));
     out.counter("vmhop_watch_hop_lost", "The same by hop, where there were any", lost)?;
     let help = "Records that could not be decoded";

@@ -304,7 +304,7 @@ pub(super) fn losses(losses: &Losses, out: &mut dyn Write) -> io::Result<()> {
     let by_hop = if by_hop.is_empty() { String::new() } else { format!(" ({})", by_hop.join(", ")) };
     writeln!(
         out,
-        "  events: {} lost in the ring{by_hop}, {} undecoded",
+        "  events: {} lost in the buffers{by_hop}, {} undecoded",
         count(*ring_total),
         count(*undecoded)
     )?;

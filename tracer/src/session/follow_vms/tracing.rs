@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use tracer_common::{config::FLOW_PLACES, hop::Hop};
 
-use super::super::{prepare::Prepared, sink::cpu_ns};
+use super::super::{pace::Pace, prepare::Prepared, sink::cpu_ns};
 use crate::{
     bill::meter::BillMeter,
     decode::Record,
@@ -73,6 +73,7 @@ pub(super) struct Tracing {
     /// What could not be done when they were attached.
     notes: Vec<String>,
     source: Source,
+    pace: Pace,
     meter: CostMeter,
     bill: BillMeter,
     /// In histogram mode what they count.
@@ -97,8 +98,10 @@ impl Tracing {
     /// Takes over programs that have just been attached.
     pub(super) fn new(prepared: Prepared, verbose: u8) -> Result<Tracing> {
         let Prepared { mut probe, header, devices: _, bill, targets, histograms } = prepared;
+        let source = Source::new(probe.outlet()?);
         Ok(Tracing {
-            source: Source::new(probe.outlet()?),
+            pace: Pace::new(source.room(), Duration::MAX),
+            source,
             meter: probe.cost_meter()?,
             bill,
             histograms,
@@ -166,6 +169,11 @@ impl Tracing {
             take(record)
         };
         Ok(self.source.drain(AT_ONCE, count)? as u64)
+    }
+
+    /// How long to wait, after so many records were taken.
+    pub(super) fn wait_after(&mut self, taken: u64) -> Duration {
+        self.pace.after(taken).min(self.meter.due())
     }
 
     /// The same until nothing waits; more may come meanwhile.

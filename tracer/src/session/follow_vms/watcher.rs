@@ -2,13 +2,14 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
+    time::sleep_until,
 };
 
 use super::{
@@ -102,13 +103,13 @@ impl<'a> Watcher<'a> {
         found: &mut mpsc::UnboundedReceiver<Vec<Vm>>,
     ) -> Result<String> {
         let deadline = self.config.duration.map(|duration| tokio::time::Instant::now() + duration);
-        let (mut drain, mut flush) = (every(DRAIN_EVERY), every(FLUSH_EVERY));
+        let (mut flush, mut next) = (every(FLUSH_EVERY), tokio::time::Instant::now());
         let mut print = every(self.config.print.unwrap_or(DRAIN_EVERY));
         print.reset();
         self.count()?;
         loop {
             tokio::select! {
-                _ = drain.tick() => self.drain(u64::MAX)?,
+                () = sleep_until(next) => next = tokio::time::Instant::now() + self.drain(u64::MAX)?,
                 _ = flush.tick() => self.flush()?,
                 _ = print.tick(), if self.config.print.is_some() => if !self.print()? {
                     return Ok("nobody reads what is printed any more".to_owned());
@@ -127,10 +128,12 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn drain(&mut self, until_ns: u64) -> Result<()> {
+    /// Hands on what waits, and says how long to wait before the next time.
+    fn drain(&mut self, until_ns: u64) -> Result<Duration> {
         let Watcher { tracing, figures, state, .. } = self;
-        state.events += tracing.drain(until_ns, &mut |record| figures.record(record))?;
-        Ok(())
+        let taken = tracing.drain(until_ns, &mut |record| figures.record(record))?;
+        state.events += taken;
+        Ok(tracing.wait_after(taken))
     }
 
     fn flush(&mut self) -> Result<()> {
