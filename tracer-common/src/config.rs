@@ -149,6 +149,9 @@ impl DeviceBucket {
     }
 }
 
+/// Frames whose headers are remembered, of each CPU.
+pub const REMEMBERED: u32 = 8;
+
 /// Places of the table of flows whose addresses have been sent.
 pub const FLOW_PLACES: u32 = 1 << 16;
 

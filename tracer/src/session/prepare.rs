@@ -90,6 +90,8 @@ impl Prepared {
         };
         let devices = setup.targets.devices.iter().map(|target| target.device.clone()).collect();
         let histograms = probe.histograms()?;
+        drop((facts, btf));
+        host::give_back_memory();
         Ok(Prepared { probe, header, devices, bill, histograms, targets: setup.targets })
     }
 }
