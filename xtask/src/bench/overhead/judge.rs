@@ -46,6 +46,7 @@ pub fn judge(measured: &Measured) -> Vec<Line> {
     let lost = measured.loss.as_ref().map(|loss| loss.lost() as f64);
     let strayed = measured.loss.as_ref().map(|loss| loss.unaccounted() as f64);
     let rate = measured.stall.as_ref().and_then(|stall| stall.million_records_a_second());
+    let attachment = measured.attachment.as_ref().map(|it| (it.attach_ns + it.detach_ns) / 1e9);
     vec![
         Line::at_most("streaming a hop, of the floor's", 2.0, of(tools::STREAM_HOPS, tools::FLOOR_HOPS)),
         Line::at_most("histogram a hop, of the floor's", 1.7, of(tools::HISTOGRAM_HOPS, tools::FLOOR_HOPS)),
@@ -66,6 +67,7 @@ pub fn judge(measured: &Measured) -> Vec<Line> {
         Line::at_most("events neither seen nor lost, reader stopped", 0.0, wrong),
         Line::at_least("M records/s of the reader's CPU time", 5.0, rate),
         Line::at_most("change of ping's median round trip", 0.02, ping),
+        Line::at_most("s to attach and detach everything", 1.0, attachment),
     ]
 }
 

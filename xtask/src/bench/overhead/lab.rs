@@ -1,12 +1,14 @@
 //! What vmhop does to real traffic in a lab: ping's round trip, and what iperf3 gets from guest to peer.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::{
     Bench,
-    process::{Started, look_out},
-    stats::{Pair, Summary, median},
+    process::{Process, Started, look_out},
+    stats::{Pair, Summary, median, median_of_rounded},
     tools::strings,
 };
 use crate::shell::{command, note, output, run};
@@ -22,6 +24,15 @@ pub struct Compared {
     pub pairs: Vec<Pair>,
     /// Of all.
     pub summary: Summary,
+}
+
+/// How long it takes until all is attached, and until all is detached again, ns: medians.
+#[derive(Debug, Serialize)]
+pub struct Attachment {
+    /// From the start of vmhop to that of the command that it records.
+    pub attach_ns: f64,
+    /// From the end of that command to that of vmhop, frames on their way awaited and the report made.
+    pub detach_ns: f64,
 }
 
 /// A lab; dropping it takes it down.
@@ -44,12 +55,37 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Attaches and detaches so many times.
+    pub fn attach(&self, bench: &Bench, times: usize) -> anyhow::Result<Attachment> {
+        let (mut attach, mut detach) = (Vec::new(), Vec::new());
+        for _ in 0..times {
+            let started = Instant::now();
+            let vmhop = self.record(bench)?;
+            attach.push(started.elapsed().as_nanos() as f64);
+            // Without a frame there is no report.
+            self.exec("peer", &["ping", "-c", "1", GUEST])?;
+            let stopped = Instant::now();
+            vmhop.stop()?;
+            detach.push(stopped.elapsed().as_nanos() as f64);
+        }
+        let middle = |values: &[f64]| median(values).context("nothing was attached");
+        Ok(Attachment { attach_ns: middle(&attach)?, detach_ns: middle(&detach)? })
+    }
+
+    /// vmhop, attached.
+    fn record(&self, bench: &Bench) -> anyhow::Result<Process> {
+        match bench.record(&format!("vmhop-{}", self.name), &strings(&[]))? {
+            Started::Running(process) => Ok(process),
+            Started::Refused(why) => bail!("vmhop does not start: {why}"),
+        }
+    }
+
     /// Round trips, the echo requests asked by the peer.
     pub fn ping(&self, bench: &Bench, pairs: usize) -> anyhow::Result<Compared> {
         self.compare(bench, pairs, || {
-            let said = self.exec("peer", &["ping", "-c", "300", "-i", "0.01", GUEST])?;
+            let said = self.exec("peer", &["ping", "-c", "150", "-i", "0.01", GUEST])?;
             let times = round_trips_ns(&said);
-            median(&times).with_context(|| format!("ping told no times: {said}"))
+            median_of_rounded(&times).with_context(|| format!("ping told no times: {said}"))
         })
     }
 
@@ -82,10 +118,7 @@ impl Lab {
         for turn in 1..=pairs.div_ceil(2) {
             note(&format!("bench: lab, turn {turn} of {}", pairs.div_ceil(2)));
             let first = measure()?;
-            let vmhop = match bench.record(&format!("vmhop-{}", self.name), &strings(&[]))? {
-                Started::Running(process) => process,
-                Started::Refused(why) => bail!("vmhop does not start: {why}"),
-            };
+            let vmhop = self.record(bench)?;
             let (second, third) = (measure()?, measure()?);
             vmhop.stop()?;
             all.extend([Pair { without: first, with: second }, Pair { without: measure()?, with: third }]);

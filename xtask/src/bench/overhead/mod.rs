@@ -24,7 +24,7 @@ use serde::Serialize;
 pub use self::bench::Bench;
 use self::{
     judge::Line,
-    lab::{Compared, Lab},
+    lab::{Attachment, Compared, Lab},
     loss::Flood,
     stats::Summary,
     tools::{Row, TOOLS, Tool},
@@ -79,7 +79,12 @@ enum Part {
     Ping,
     /// iperf3's throughput in a lab.
     Iperf3,
+    /// How long attaching and detaching take, of all that a lab's guest has.
+    Attach,
 }
+
+/// Pairs of pings for each pair of other measurements.
+const PING_PAIRS: usize = 4;
 
 /// Everything that was measured.
 #[derive(Debug, Default, Serialize)]
@@ -96,6 +101,8 @@ pub struct Measured {
     pub ping: Option<Compared>,
     /// Throughput.
     pub iperf3: Option<Compared>,
+    /// Attaching and detaching.
+    pub attachment: Option<Attachment>,
     /// How much of the time the writer had its CPU while frames were counted: of an idle machine all.
     pub writer_share: Option<f64>,
     /// What could not be measured, and why.
@@ -159,8 +166,8 @@ fn measure(args: &Args) -> anyhow::Result<Measured> {
         let time = Duration::from_secs(args.loss_seconds);
         measured.loss = kept(&mut measured.notes, "full rate", loss::flood(&mut bench, time))?;
     }
-    if wanted(Part::Ping) || wanted(Part::Iperf3) {
-        in_lab(&bench, &mut measured, args, wanted(Part::Ping), wanted(Part::Iperf3))?;
+    if [Part::Ping, Part::Iperf3, Part::Attach].into_iter().any(wanted) {
+        in_lab(&bench, &mut measured, args, &wanted)?;
     }
     Ok(measured)
 }
@@ -169,16 +176,21 @@ fn in_lab(
     bench: &Bench,
     measured: &mut Measured,
     args: &Args,
-    ping: bool,
-    iperf3: bool,
+    wanted: &dyn Fn(Part) -> bool,
 ) -> anyhow::Result<()> {
     let notes = &mut measured.notes;
-    let Some(lab) = kept(notes, "lab", Lab::up(bench, iperf3))? else { return Ok(()) };
+    let up = Lab::up(bench, wanted(Part::Iperf3));
+    let Some(lab) = kept(notes, "lab", up)? else { return Ok(()) };
     let pairs = usize::from(args.pairs);
-    if ping {
-        measured.ping = kept(notes, "ping", lab.ping(bench, pairs))?;
+    if wanted(Part::Attach) {
+        note("bench: attaching and detaching");
+        measured.attachment = kept(notes, "attach", lab.attach(bench, pairs))?;
     }
-    if iperf3 {
+    if wanted(Part::Ping) {
+        // Round trips differ from one second to the next by ten times what is looked for.
+        measured.ping = kept(notes, "ping", lab.ping(bench, PING_PAIRS * pairs))?;
+    }
+    if wanted(Part::Iperf3) {
         measured.iperf3 = kept(notes, "iperf3", lab.iperf3(bench, pairs))?;
     }
     Ok(())

@@ -43,6 +43,26 @@ pub fn median(values: &[f64]) -> Option<f64> {
     quantile(values, 0.5)
 }
 
+/// The middle of values that were rounded, each standing for all within half a step: of those that are the middle value, as
+/// many lie below the middle as it takes. ping tells round trips to three digits.
+pub fn median_of_rounded(values: &[f64]) -> Option<f64> {
+    let middle = quantile(values, 0.5)?;
+    let next = |above: bool| {
+        let apart = values.iter().filter(|value| if above { **value > middle } else { **value < middle });
+        apart.map(|value| (value - middle).abs()).min_by(f64::total_cmp)
+    };
+    let Some(step) = next(true).into_iter().chain(next(false)).min_by(f64::total_cmp) else {
+        return Some(middle);
+    };
+    let below = values.iter().filter(|value| **value < middle).count() as f64;
+    let within = values.iter().filter(|value| **value == middle).count() as f64;
+    if within == 0.0 {
+        return Some(middle);
+    }
+    let share = (values.len() as f64 / 2.0 - below) / within;
+    Some(middle + (share - 0.5) * step)
+}
+
 /// By linear interpolation between the values next to it.
 fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
@@ -63,6 +83,16 @@ mod tests {
         assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
         assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.25), Some(2.0));
+    }
+
+    #[test]
+    fn rounded_values_are_spread_over_their_step() {
+        // Of four at 20 the middle one is behind the first: three of eight lie below them.
+        assert_eq!(median_of_rounded(&[10.0, 10.0, 10.0, 20.0, 20.0, 20.0, 20.0, 30.0]), Some(17.5));
+        assert_eq!(median_of_rounded(&[10.0, 20.0, 20.0, 30.0]), Some(20.0));
+        assert_eq!(median_of_rounded(&[7.0, 7.0]), Some(7.0));
+        assert_eq!(median_of_rounded(&[10.0, 20.0]), Some(15.0));
+        assert_eq!(median_of_rounded(&[]), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{
     Measured,
     judge::Line,
-    lab::Compared,
+    lab::{Attachment, Compared},
     loss::Flood,
     tools::{FLOOR, Row},
 };
@@ -23,6 +23,7 @@ pub fn print(measured: &Measured, verdict: &[Line]) {
     }
     flood("Full rate", measured.loss.as_ref());
     flood("Reader stopped", measured.stall.as_ref());
+    attachment(measured.attachment.as_ref());
     if let Some(ping) = &measured.ping {
         say(&format!(
             "Ping's median round trip: {:.1} us; with vmhop {}",
@@ -95,6 +96,12 @@ fn flood(name: &str, flood: Option<&Flood>) {
     if let Some(rate) = flood.million_records_a_second() {
         say(&format!("{name}: then {rate:.2} M records/s of the reader's CPU time"));
     }
+}
+
+fn attachment(attachment: Option<&Attachment>) {
+    let Some(Attachment { attach_ns, detach_ns }) = attachment else { return };
+    let (attach, detach) = (attach_ns / 1e6, detach_ns / 1e6);
+    say(&format!("Everything attached in {attach:.0} ms, detached and reported in {detach:.0} ms"));
 }
 
 fn times(compared: &Compared) -> String {
