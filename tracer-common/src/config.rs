@@ -104,31 +104,31 @@ pub const fn device_key(netns_inum: u32, ifindex: u32) -> u64 {
     ((netns_inum as u64) << 32) | ifindex as u64
 }
 
-/// Buckets of the device table.
-pub const DEVICE_BUCKETS: u32 = 4096;
-/// Devices that a bucket has room for.
-const BUCKET_DEVICES: usize = 4;
+/// Buckets of a table of what is traced.
+pub const BUCKETS: u32 = 4096;
+/// Keys that a bucket has room for.
+const BUCKET_PLACES: usize = 4;
 
-/// A bucket of the device table: an array, since the kernel looks a slot of an array up in a few instructions, and a hash map's
-/// in a call. A value of 0 is a free place.
+/// A bucket of a table of traced devices or threads: an array, since the kernel looks a slot of an array up in a few instructions,
+/// and a hash map's in a call, which all devices and threads pay that are not traced. A value of 0 is a free place.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeviceBucket {
-    keys: [u64; BUCKET_DEVICES],
-    values: [u32; BUCKET_DEVICES],
+pub struct Bucket {
+    keys: [u64; BUCKET_PLACES],
+    values: [u32; BUCKET_PLACES],
 }
 
-impl DeviceBucket {
-    /// The bucket of a key. Namespaces have numbers from one range, and devices small ones.
+impl Bucket {
+    /// The bucket of a key. Namespaces have numbers from one range, and devices small ones; threads have numbers alone.
     #[inline(always)]
     pub const fn of(key: u64) -> u32 {
-        ((key >> 32) as u32).wrapping_mul(0x9e5).wrapping_add(key as u32) % DEVICE_BUCKETS
+        ((key >> 32) as u32).wrapping_mul(0x9e5).wrapping_add(key as u32) % BUCKETS
     }
 
     /// The value of a key; 0 for none.
     #[inline(always)]
     pub fn value(&self, key: u64) -> u32 {
-        for place in 0..BUCKET_DEVICES {
+        for place in 0..BUCKET_PLACES {
             if self.keys[place] == key {
                 return self.values[place];
             }
@@ -148,9 +148,6 @@ impl DeviceBucket {
         true
     }
 }
-
-/// Frames whose headers are remembered, of each CPU.
-pub const REMEMBERED: u32 = 8;
 
 /// Places of the table of flows whose addresses have been sent.
 pub const FLOW_PLACES: u32 = 1 << 16;
@@ -203,12 +200,12 @@ mod pod {
     // SAFETY: as above.
     unsafe impl aya::Pod for super::UserHop {}
     // SAFETY: as above; padded at its end by nothing, since its size is a multiple of 8.
-    unsafe impl aya::Pod for super::DeviceBucket {}
+    unsafe impl aya::Pod for super::Bucket {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::filter::Clause {}
 }
 
-const _: () = assert!(size_of::<DeviceBucket>() == 48);
+const _: () = assert!(size_of::<Bucket>() == 48);
 
 #[cfg(test)]
 mod tests {
@@ -216,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_what_was_set_until_it_is_full() {
-        let mut bucket = DeviceBucket::default();
+        let mut bucket = Bucket::default();
         for key in 1..=4 {
             assert!(bucket.set(key, 10 + key as u32));
         }
@@ -228,9 +225,9 @@ mod tests {
 
     #[test]
     fn devices_of_many_namespaces_spread_over_the_buckets() {
-        let mut devices = [0u8; DEVICE_BUCKETS as usize];
+        let mut devices = [0u8; BUCKETS as usize];
         for namespace in 0xf000_0000..0xf000_0030 {
-            (1..6).for_each(|index| devices[DeviceBucket::of(device_key(namespace, index)) as usize] += 1);
+            (1..6).for_each(|index| devices[Bucket::of(device_key(namespace, index)) as usize] += 1);
         }
         assert!(devices.iter().all(|devices| *devices <= 2));
     }

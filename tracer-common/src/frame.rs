@@ -83,25 +83,6 @@ pub fn parse(bytes: &impl Bytes, ethertype: u16, len: u32, key: &[u64; 2]) -> Fr
     frame
 }
 
-/// The window in which the headers of a frame begin, behind its Ethernet header.
-#[inline(always)]
-pub fn first_window(bytes: &impl Bytes) -> Window {
-    bytes.window(ETHERNET_HEADER)
-}
-
-/// Whether all that was read of a frame was in its [`first_window`], which begins with these words, so that another with the
-/// same window, ethertype and length reads the same. Tags, tunnels, options and extension headers have windows of their own.
-#[inline(always)]
-pub fn is_plain(frame: &Frame, start: [u32; 2], ethertype: u16) -> bool {
-    let unwrapped = !frame.tunnelled && frame.ethertype == ethertype;
-    let lone = match frame.version {
-        4 => u32::from_be(start[0]) >> 24 == 0x45,
-        6 => !read::is_extension((u32::from_be(start[1]) >> 8) as u8),
-        _ => true,
-    };
-    unwrapped && lone
-}
-
 /// One multiply and xor-shift round of the keyed digest.
 #[inline(always)]
 fn mix(state: u64, value: u64) -> u64 {

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     account::Account,
-    config::{DEVICE_BUCKETS, DeviceBucket, FLOW_PLACES, UserHop},
+    config::{BUCKETS, Bucket, FLOW_PLACES, UserHop},
     filter::{Clause, MAX_CLAUSES},
     hop::{HOP_SLOTS, USER_HOPS},
 };
@@ -27,7 +27,7 @@ pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(HOP_SLOTS as u
 
 /// Traced devices: `config::device_key` → `config::device_value`.
 #[map]
-pub static DEVICES: Array<DeviceBucket> = Array::with_max_entries(DEVICE_BUCKETS, 0);
+pub static DEVICES: Array<Bucket> = Array::with_max_entries(BUCKETS, 0);
 
 /// Devices with our XDP program: ifindex → `config::device_value`.
 #[map]
@@ -35,7 +35,7 @@ pub static XDP_DEVICES: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);
 
 /// Threads of traced VMs: thread id → `config::thread_value`.
 #[map]
-pub static THREADS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+pub static THREADS: Array<Bucket> = Array::with_max_entries(BUCKETS, 0);
 
 /// Tap descriptors of traced VMs: `config::fd_key` → device slot.
 #[map]

@@ -1,6 +1,6 @@
 //! What is known of the thread that runs: whether it serves a traced VM, and as what.
 
-use tracer_common::config::ThreadRole;
+use tracer_common::config::{Bucket, ThreadRole};
 
 use crate::{context, maps};
 
@@ -16,9 +16,9 @@ impl Thread {
     /// The thread of this id, if it is traced.
     #[inline(always)]
     pub fn find(tid: u32) -> Option<Thread> {
-        // SAFETY: a word, read at once; `maps` says what may change meanwhile.
-        let value = *unsafe { maps::THREADS.get(&tid) }?;
-        Some(Thread { tid, value })
+        let key = tid.into();
+        let value = maps::THREADS.get(Bucket::of(key))?.value(key);
+        (value != 0).then_some(Thread { tid, value })
     }
 
     /// The thread that runs, if it is traced.

@@ -356,6 +356,6 @@ const FRAGMENT_HEADER: u8 = 44;
 
 /// Hop-by-hop options, routing, fragment, destination options.
 #[inline(always)]
-pub(super) fn is_extension(protocol: u8) -> bool {
+fn is_extension(protocol: u8) -> bool {
     matches!(protocol, 0 | 43 | 44 | 60)
 }

@@ -2,7 +2,7 @@
 //! a program, so each has it in one place, and chooses the hop before.
 
 use tracer_common::{
-    config::{DeviceBucket, Role},
+    config::{Bucket, Role},
     hop::{Hook, Hop},
 };
 
@@ -22,7 +22,7 @@ impl Traced {
     #[inline(always)]
     pub fn find<A: Access>(device: Device<A>) -> Option<Traced> {
         let key = device.key();
-        let value = maps::DEVICES.get(DeviceBucket::of(key))?.value(key);
+        let value = maps::DEVICES.get(Bucket::of(key))?.value(key);
         (value != 0).then_some(Traced { slot: value as u8, role: value >> 8 })
     }
 

@@ -3,8 +3,8 @@
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, helpers::bpf_get_smp_processor_id};
 use tracer_common::{
     config::flow_place,
-    event::{FlowRecord, HopEvent, NO_DEVICE, pack_buffer, tells_thread},
-    frame::{self, Bytes, Frame},
+    event::{FlowRecord, HopEvent, NO_DEVICE, TUNNELLED, pack_buffer, tells_thread},
+    frame::{self, Bytes, Frame, Kind},
     hop::{Hook, Hop},
 };
 
@@ -15,8 +15,7 @@ use crate::{
     emit::Stage,
     filter, globals,
     kernel::{Access, Skb, SkbFrame},
-    maps, reading,
-    said::Said,
+    maps,
     sample::{self, Known},
 };
 
@@ -147,30 +146,19 @@ fn by_content_of<A: Access>(
     frame: SkbFrame,
     stage: Stage,
 ) {
-    let said = match reading::recall(&frame, skb, stage) {
-        Ok(Some(said)) => said,
-        Ok(None) => return,
-        Err(place) => {
-            let read = frame::parse(&frame.memory, frame.ethertype, frame.len, &globals::key());
-            let said = Said::of(&read);
-            let chosen = globals::sampled() == 0 || seen.chosen;
-            let recorded = filter::passes(&read) && (chosen || sample::chooses(&read, frame.len, skb));
-            place.remember(&frame, &read, &said, recorded);
-            if !recorded {
-                return;
-            }
-            if stage.introduces(hop) {
-                introduce(&read);
-            }
-            said
-        }
-    };
+    let parsed = frame::parse(&frame.memory, frame.ethertype, frame.len, &globals::key());
+    if !filter::passes(&parsed) {
+        return;
+    }
+    if globals::sampled() != 0 && !seen.chosen && !sample::chooses(&parsed, frame.len, skb) {
+        return;
+    }
     let time_ns = if globals::sampled() == 0 { seen.time_ns } else { now() };
     let mut event = event_at(time_ns, frame.memory.forget(hop.into()) as u8, hook, slot);
     event.skb = skb.0 as u64;
     event.buffer = frame.buffer;
     event.len = frame.len;
-    tell(event, &said);
+    tell(event, &parsed, stage);
 }
 
 /// The VMM copies a frame out of its tap.
@@ -199,13 +187,12 @@ pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook, s
 }
 
 impl Stage {
-    /// Whether the addresses of a frame that is first read here are told.
     #[inline(always)]
     fn introduces(self, hop: u8) -> bool {
         match self {
-            Stage::Birth | Stage::Arrival => true,
+            Stage::Birth => true,
             Stage::Exit => tells_thread(hop) || globals::translates() != 0,
-            Stage::Between => false,
+            Stage::Arrival | Stage::Between => false,
         }
     }
 }
@@ -214,30 +201,29 @@ impl Stage {
 #[inline(always)]
 pub fn frame_event(event: HopEvent, bytes: &impl Bytes, ethertype: u16, stage: Stage) {
     let frame = frame::parse(bytes, ethertype, event.len, &globals::key());
-    if !filter::passes(&frame) || !sample::chooses_by_headers(&frame, event.len) {
-        return;
-    }
-    tell(event, &Said::of(&frame));
-    if stage.introduces(event.hop) {
-        introduce(&frame);
+    if filter::passes(&frame) && sample::chooses_by_headers(&frame, event.len) {
+        tell(event, &frame, stage);
     }
 }
 
 /// Sends an event with what a frame's headers say.
 #[inline(always)]
-fn tell(mut event: HopEvent, said: &Said) {
-    if said.is_truncated() {
+fn tell(mut event: HopEvent, frame: &Frame, stage: Stage) {
+    if frame.kind == Kind::Truncated {
         diagnose::truncated(event.device as u32, event.len);
     }
-    event.digest = said.digest;
-    event.flow = said.flow;
-    event.seq = said.seq;
-    event.ack = said.ack;
-    event.kind = said.kind;
-    event.tid = if tells_thread(event.hop) { current_thread() } else { said.stamps };
-    event.tcp_flags = said.tcp_flags;
-    event.overhead = said.overhead;
+    event.digest = frame.digest;
+    event.flow = frame.flow;
+    event.seq = frame.seq;
+    event.ack = frame.ack;
+    event.kind = frame.kind as u8 | if frame.tunnelled { TUNNELLED } else { 0 };
+    event.tid = if tells_thread(event.hop) { current_thread() } else { frame.stamps };
+    event.tcp_flags = frame.tcp_flags;
+    event.overhead = frame.overhead;
     submit(&event);
+    if stage.introduces(event.hop) {
+        introduce(frame);
+    }
 }
 
 /// Sends `event`, or counts it as lost.

@@ -12,7 +12,6 @@ use clap::ValueEnum;
 use memmap2::{MmapOptions, MmapRaw};
 use tracer_common::{
     buffer::{Cursor, MARGIN, time_of},
-    config::REMEMBERED,
     event::{ABI_VERSION, HopEvent},
 };
 
@@ -124,7 +123,6 @@ impl Buffers {
             Way::Histograms => loader.load(HISTOGRAM_OBJECT),
             Way::PerCpu(Geometry { cpus, shift }) => {
                 loader.map_max_entries("CURSORS", *cpus).map_max_entries("RECORDS", cpus << shift);
-                loader.map_max_entries("MEMORIES", cpus * REMEMBERED);
                 loader.override_global("BUFFER_SHIFT", shift, true).load(PER_CPU_OBJECT)
             }
         }

@@ -5,7 +5,7 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapError},
 };
-use tracer_common::config::{DeviceBucket, ThreadRole};
+use tracer_common::config::{Bucket, ThreadRole};
 
 /// What becomes of one map's entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub(super) fn apply(ebpf: &mut Ebpf, change: &Change) -> Vec<String> {
     // Filled by the programs, by thread.
     let stale = MapChange { set: Vec::new(), gone: change.stale_threads() };
     let done = [
-        devices(ebpf, &change.devices),
-        write(ebpf, "THREADS", &change.threads),
+        table_of(ebpf, "DEVICES", &change.devices),
+        table_of(ebpf, "THREADS", &change.threads),
         write(ebpf, "PROCESSES", &change.processes),
         write(ebpf, "TAP_FDS", &change.tap_fds),
         write(ebpf, "IRQS", &change.irqs),
@@ -95,16 +95,17 @@ pub(super) fn apply(ebpf: &mut Ebpf, change: &Change) -> Vec<String> {
     done.into_iter().filter_map(Result::err).collect()
 }
 
-/// Changes the device table. A program that looks at a bucket meanwhile finds a device with its value, with none, or not at
+/// Changes a table of buckets. A program that looks at a bucket meanwhile finds a key with its value, with none, or not at
 /// all: what goes leaves its place free before another takes it.
-fn devices(ebpf: &mut Ebpf, change: &MapChange<u64>) -> Result<(), String> {
-    let said = |error: &dyn std::fmt::Display| format!("failed to write the device table: {error}");
-    let map = ebpf.map_mut("DEVICES").ok_or_else(|| said(&"the BPF object has none"))?;
-    let mut table: Array<_, DeviceBucket> = Array::try_from(map).map_err(|error| said(&error))?;
-    let gone = change.gone.iter().map(|key| (*key, 0));
+fn table_of<K: Copy + Into<u64>>(ebpf: &mut Ebpf, name: &str, change: &MapChange<K>) -> Result<(), String> {
+    let said = |error: &dyn std::fmt::Display| format!("failed to write the BPF map {name}: {error}");
+    let map = ebpf.map_mut(name).ok_or_else(|| said(&"the BPF object has none of this name"))?;
+    let mut table: Array<_, Bucket> = Array::try_from(map).map_err(|error| said(&error))?;
+    let gone = change.gone.iter().map(|key| ((*key).into(), 0));
+    let set = change.set.iter().map(|(key, value)| ((*key).into(), *value));
     let mut refused = 0;
-    for (key, value) in gone.chain(change.set.iter().copied()) {
-        let index = DeviceBucket::of(key);
+    for (key, value) in gone.chain(set) {
+        let index = Bucket::of(key);
         let mut bucket = table.get(&index, 0).map_err(|error| said(&error))?;
         if bucket.set(key, value) {
             table.set(index, bucket, 0).map_err(|error| said(&error))?;
@@ -114,9 +115,7 @@ fn devices(ebpf: &mut Ebpf, change: &MapChange<u64>) -> Result<(), String> {
     }
     match refused {
         0 => Ok(()),
-        _ => {
-            Err(format!("the device table has no room for {refused} devices: name fewer with --vm or --nic"))
-        }
+        _ => Err(said(&format!("no room for {refused} of its keys: name fewer with --vm or --nic"))),
     }
 }
 
