@@ -5,6 +5,7 @@ use std::{
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
     time::Duration,
 };
@@ -22,6 +23,13 @@ use tracer_common::hop::Hop;
 
 fn toy(tap: &str) -> Toy {
     Toy::on(Path::new(env!("CARGO_BIN_EXE_toy-vmm")), tap)
+}
+
+/// No other test of this file makes namespaces meanwhile: a new one can have the number of one that has just gone, and until a
+/// watch has looked again, its tap is that one's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A name that no other tap of this host has, short enough for one.
@@ -60,6 +68,7 @@ fn vms_come_and_go_and_every_frame_is_in_one_recording() {
     if !able() || !python_or_skip() {
         return;
     }
+    let _alone = alone();
     let (first, second) = (tap('a'), tap('b'));
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().to_str().unwrap();
@@ -125,6 +134,7 @@ fn the_kernels_histograms_are_served_and_kept_while_vms_come_and_go() {
     if !able() || !python_or_skip() {
         return;
     }
+    let _alone = alone();
     let (first, second) = (tap('h'), tap('i'));
     let dir = tempfile::tempdir().unwrap();
     let one = toy(&first);
@@ -182,6 +192,7 @@ fn a_folder_keeps_the_newest_recordings_and_what_is_not_a_watchs() {
     if !able() {
         return;
     }
+    let _alone = alone();
     let tap = tap('c');
     let toy = toy(&tap);
     let dir = tempfile::tempdir().unwrap();
@@ -239,6 +250,7 @@ fn clients_that_say_nothing_hold_up_no_tracing_and_others_not_for_ever() {
     if !able() {
         return;
     }
+    let _alone = alone();
     let tap = tap('e');
     let toy = toy(&tap);
     let watching = Watching::start(&["--mode", "stream", "--vm", &tap]);

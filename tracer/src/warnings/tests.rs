@@ -167,7 +167,7 @@ fn the_gravest_come_first() {
     assert_eq!(
         warnings,
         "!the recording was cut off | !nic.stack was stamped before nic.rx 1 time | 3 events (0.1 %) found the \
-         ring full | 2 events came too late to be put in order"
+         buffers full | 2 events came too late to be put in order"
     );
 }
 
