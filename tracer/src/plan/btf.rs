@@ -30,7 +30,7 @@ pub struct KernelBtf {
     own: bool,
 }
 
-/// All of it at once: the library reads a file anew at each of its hundreds of thousands of positions.
+/// All of it at once: of a file the library asks the kernel for its place more than a hundred thousand times (`lseek`).
 fn read(path: &Path) -> Result<Btf> {
     Ok(Btf::from_bytes(&fs::read(path)?)?)
 }
