@@ -330,6 +330,19 @@ fn a_vcpu_that_was_running_already_enters_for_no_frame() {
 }
 
 #[test]
+fn a_vcpu_that_runs_before_its_vm_is_known_runs_on_and_stops() {
+    let slot_of = |_, ifindex: u32| Some((ifindex - 100) as u8);
+    let mut threads = Threads::new(&Topology { vms: vec![vm("a", 100, 10)] }, slot_of);
+    threads.remember(&thread(10, Hop::VmmRunnable, 21));
+    threads.vcpu_runs(21, false);
+    threads.vcpu_runs(21, true);
+    threads.meet(&Topology { vms: vec![vm("a", 100, 10), vm("b", 102, 20)] }, slot_of);
+    assert!(threads.has_running_vcpu(1));
+    threads.vcpu_runs(21, false);
+    assert!(!threads.has_running_vcpu(1));
+}
+
+#[test]
 fn a_buffer_used_again_takes_nothing_from_a_frame_that_waits_for_its_vcpu() {
     let same_buffer = Event { head: 0xa + 0x1000, ..at(160, Hop::NicRx, 0xb, 1, 2) };
     let passages = run(&[inward(100, 0xa, 1), vec![same_buffer, thread(170, Hop::VcpuEnter, 11)]].concat());

@@ -135,6 +135,7 @@ impl Threads {
         let thread = self.threads.entry(tid).or_insert_with(|| Thread { vm: Some(vm), ..Thread::default() });
         if thread.vm.is_none() {
             thread.vm = Some(vm);
+            self.running[vm] += usize::from(thread.runs);
             self.unknown = self.unknown.saturating_sub(1);
         }
     }
