@@ -48,6 +48,7 @@
 //! - A proxy or a TLS offload makes new frames: no name survives it.
 
 mod bytes;
+mod common;
 mod headers;
 mod read;
 mod unwrap;
@@ -77,10 +78,20 @@ const PROTOCOL_ICMPV6: u8 = 58;
 /// None: a frame that makes no sense is [`Kind::Other`] or [`Kind::Truncated`] and still has a digest.
 #[inline(always)]
 pub fn parse(bytes: &impl Bytes, ethertype: u16, len: u32, key: &[u64; 2]) -> Frame {
-    let place = unwrap::innermost(bytes, ethertype);
-    let mut frame = read::read(bytes, &place, len, key);
+    let window = bytes.window(ETHERNET_HEADER);
+    let mut frame = match common::read(bytes, &window, ethertype, len, key) {
+        Some(frame) => frame,
+        None => parse_any(bytes, window, ethertype, len, key),
+    };
     frame.digest |= u64::from(frame.digest == 0);
     frame
+}
+
+/// The same of any frame, whose first window this is.
+#[inline(always)]
+fn parse_any(bytes: &impl Bytes, window: Window, ethertype: u16, len: u32, key: &[u64; 2]) -> Frame {
+    let place = unwrap::innermost(bytes, window, ethertype);
+    read::read(bytes, &place, len, key)
 }
 
 /// One multiply and xor-shift round of the keyed digest.

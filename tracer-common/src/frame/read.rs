@@ -48,7 +48,7 @@ pub(super) fn read(bytes: &impl Bytes, place: &Place, len: u32, key: &[u64; 2]) 
 /// A frame of which nothing is known. The verifier does not know these zeros: it would tell ways that have set a field
 /// from those that have not.
 #[inline(always)]
-fn blank(bytes: &impl Bytes, ethertype: u16, tunnelled: bool) -> Frame {
+pub(super) fn blank(bytes: &impl Bytes, ethertype: u16, tunnelled: bool) -> Frame {
     let zero = bytes.forget(0);
     Frame {
         digest: 0,
@@ -71,30 +71,30 @@ fn blank(bytes: &impl Bytes, ethertype: u16, tunnelled: bool) -> Frame {
 }
 
 /// The state of reading one frame: `offset` is where layer 3 starts.
-struct Reader<'a, B: Bytes> {
-    bytes: &'a B,
-    offset: u32,
-    len: u32,
-    key: &'a [u64; 2],
-    frame: Frame,
+pub(super) struct Reader<'a, B: Bytes> {
+    pub(super) bytes: &'a B,
+    pub(super) offset: u32,
+    pub(super) len: u32,
+    pub(super) key: &'a [u64; 2],
+    pub(super) frame: Frame,
 }
 
 /// What IP says of what it carries.
-struct Packet {
+pub(super) struct Packet {
     /// Length of layer 3 with its options and extensions, bytes.
-    header: u32,
+    pub(super) header: u32,
     /// Where the packet ends, bytes from the start of the outermost frame; padding lies behind.
-    end: u32,
+    pub(super) end: u32,
     /// What tells it from others of its flow: identification and fragment offset.
-    identity: u64,
+    pub(super) identity: u64,
     /// It is a part of a packet.
-    fragment: bool,
+    pub(super) fragment: bool,
     /// What it carries.
-    layer4: Layer4,
+    pub(super) layer4: Layer4,
 }
 
 /// What was read of a frame: the digest so far, and the bytes of its payload.
-struct Content {
+pub(super) struct Content {
     state: u64,
     payload: u32,
 }
@@ -193,8 +193,7 @@ impl<B: Bytes> Reader<'_, B> {
     #[inline(always)]
     fn layer4(&mut self, packet: &Packet) -> Content {
         let layer4 = &packet.layer4;
-        let inside = packet.end.saturating_sub(self.offset + packet.header);
-        let mut state = mix(self.key[0] ^ self.frame.protocol as u64, packet.identity);
+        let (inside, mut state) = self.begin(packet);
         let mut own_header = 0;
         if packet.fragment {
             self.frame.kind = Kind::Fragment;
@@ -212,6 +211,26 @@ impl<B: Bytes> Reader<'_, B> {
                 _ => state = mix(mix(mix(state, layer4.pair(0)), layer4.pair(2)), inside as u64),
             }
         }
+        Content { state, payload: inside.saturating_sub(own_header) }
+    }
+
+    /// Bytes that IP carries, and the digest of what IP says.
+    #[inline(always)]
+    fn begin(&self, packet: &Packet) -> (u32, u64) {
+        let inside = packet.end.saturating_sub(self.offset + packet.header);
+        (inside, mix(self.key[0] ^ self.frame.protocol as u64, packet.identity))
+    }
+
+    /// The same of a whole packet that carries TCP, UDP or else ICMP for IPv4, with all of a header without options.
+    #[inline(always)]
+    pub(super) fn known(&mut self, packet: &Packet) -> Content {
+        let (inside, state) = self.begin(packet);
+        let layer4 = &packet.layer4;
+        let (state, own_header) = match self.frame.protocol {
+            PROTOCOL_TCP => self.tcp(layer4, state, inside),
+            PROTOCOL_UDP => self.udp(layer4, state, packet.identity),
+            _ => self.icmp(layer4, state, 8, 0),
+        };
         Content { state, payload: inside.saturating_sub(own_header) }
     }
 
@@ -310,7 +329,7 @@ impl<B: Bytes> Reader<'_, B> {
 
     /// What all frames have.
     #[inline(always)]
-    fn finish(mut self, content: Content) -> Frame {
+    pub(super) fn finish(mut self, content: Content) -> Frame {
         let code = self.bytes.forget(self.frame.kind as u64) as u8;
         self.frame.kind = Kind::from_code(code).unwrap_or(Kind::Other);
         self.frame.version = self.bytes.forget(self.frame.version.into()) as u8;

@@ -193,6 +193,57 @@ proptest! {
     }
 }
 
+/// What the short way and the long way make of a frame of `len` bytes, of which these can be read.
+fn both_ways(bytes: &[u8], len: u32) -> (Option<Frame>, Frame) {
+    let ethertype = u16::from_be_bytes([bytes[12], bytes[13]]);
+    let source = Noisy(bytes);
+    let short = common::read(&source, &source.window(ETHERNET_HEADER), ethertype, len, &KEY);
+    (short, parse_any(&source, source.window(ETHERNET_HEADER), ethertype, len, &KEY))
+}
+
+#[test]
+fn what_most_frames_are_is_read_the_short_way() {
+    let packets = [
+        (6, tcp(40000, 80, 1000, 2000, 0x18, 80)),
+        (17, vec![7; 20]),
+        (1, echo(8, 1, 2)),
+        (1, echo(0, 1, 2)),
+    ];
+    for (protocol, payload) in packets {
+        let bytes = ipv4(protocol, A, B, 5, 0x4000, &payload);
+        let (short, long) = both_ways(&bytes, bytes.len() as u32);
+        assert_eq!(short, Some(long), "{protocol}");
+    }
+    for (protocol, fragment, payload) in
+        [(6, 0x2000, tcp(1, 2, 3, 4, 0, 0)), (1, 0, echo(3, 1, 2)), (47, 0, vec![0; 40])]
+    {
+        let bytes = ipv4(protocol, A, B, 5, fragment, &payload);
+        assert_eq!(both_ways(&bytes, bytes.len() as u32).0, None, "{protocol}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn both_ways_through_the_headers_agree(
+        protocol in prop::sample::select(vec![1u8, 6, 17, 4, 47]),
+        fragment in prop::sample::select(vec![0u16, 0x4000, 0x2000, 1]),
+        start in prop::collection::vec(prop::sample::select(vec![0u8, 1, 8, 10, 0x50, 0x80, 0xf0, 0x45, 255]), 32),
+        rest in prop::collection::vec(any::<u8>(), 0..60),
+        changed in prop::option::weighted(0.3, (14usize..40, any::<u8>())),
+        cut in prop::option::of(14usize..120),
+        more in 0u32..3000,
+    ) {
+        let mut bytes = ipv4(protocol, A, B, 5, fragment, &[start, rest].concat());
+        if let Some((at, byte)) = changed {
+            bytes[at] = byte;
+        }
+        let len = bytes.len() as u32 + more;
+        bytes.truncate(cut.unwrap_or(bytes.len()));
+        let (short, long) = both_ways(&bytes, len);
+        prop_assert!(short.is_none_or(|short| short == long), "{short:?} {long:?}");
+    }
+}
+
 #[test]
 fn an_acknowledgement_and_the_data_behind_it_are_two_frames() {
     let digest = |payload| parse_of(&ipv4(6, A, B, 0, 0x4000, &tcp(80, 1234, 1, 2, 0x10, payload))).digest;

@@ -60,7 +60,7 @@ pub(super) struct Place {
 
 /// How many tags and tunnels around a frame, whose outermost ethertype is given, are opened: at most [`MAX_WRAPPINGS`].
 pub fn wrappings(bytes: &impl Bytes, ethertype: u16) -> u32 {
-    innermost(bytes, ethertype).opened
+    innermost(bytes, bytes.window(ETHERNET_HEADER), ethertype).opened
 }
 
 /// One wrapping: its length in bytes from bit [`LENGTH`] on, [`TUNNEL`], and what follows. 0: none. One word, so that the
@@ -81,11 +81,10 @@ const fn wrapping(length: u32, following: u32, tunnel: Wrapping) -> Wrapping {
     (length << LENGTH) | tunnel | following
 }
 
-/// Finds the innermost frame of one whose outermost ethertype is given.
+/// Finds the innermost frame of one whose outermost ethertype is given, and the window behind its Ethernet header.
 #[inline(always)]
-pub(super) fn innermost(bytes: &impl Bytes, ethertype: u16) -> Place {
-    let offset = ETHERNET_HEADER;
-    let mut place = Place { offset, ethertype, window: bytes.window(offset), tunnelled: false, opened: 0 };
+pub(super) fn innermost(bytes: &impl Bytes, window: Window, ethertype: u16) -> Place {
+    let mut place = Place { offset: ETHERNET_HEADER, ethertype, window, tunnelled: false, opened: 0 };
     let mut following = u32::from(ethertype);
     // The compiler would unroll a loop of so few rounds, of which most frames take none.
     for _ in 0..black_box(MAX_WRAPPINGS) {
@@ -199,6 +198,12 @@ fn behind_gre(first: u32, header: u32) -> Wrapping {
         return NONE;
     }
     carried(first as u16, header + 4 + option(15) + option(13) + option(12))
+}
+
+/// Whether what UDP carries to this port may be a tunnel.
+#[inline(always)]
+pub(super) fn may_be_tunnel(port: u16) -> bool {
+    port == PORTS_VXLAN[0] || port == PORTS_VXLAN[1] || port == PORT_GENEVE
 }
 
 #[inline(always)]
