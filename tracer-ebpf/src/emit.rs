@@ -13,8 +13,12 @@ pub enum Stage {
     Birth,
     /// It comes from the wire, and is yet to enter the stack.
     Arrival,
+    /// It is born, or enters the stack after its [arrival](Stage::Arrival).
+    Entry,
     /// It is about to leave, perhaps translated; or it is born, at a macvtap.
     Exit,
-    /// Neither.
+    /// The driver has it, after its [exit](Stage::Exit).
+    Handover,
+    /// None of these.
     Between,
 }

@@ -141,21 +141,21 @@ impl<A: Access> Skb<A> {
         probe(head + end as u64 + globals::shinfo_gso_size() as u64).unwrap_or(0)
     }
 
-    /// The frame that the skb carries, from its Ethernet header on.
+    /// Where the frame is that the skb carries, from its Ethernet header on.
     #[inline(always)]
-    pub fn frame(self) -> SkbFrame {
+    pub fn outline(self) -> Outline {
         let head = self.head();
         // SAFETY: as above.
         let mac: u16 = unsafe { A::member(self.0, globals::skb_mac_header()) };
-        self.frame_at(head, head + mac as u64, self.data())
+        self.outline_at(head, head + mac as u64, self.data())
     }
 
     /// The same where IP has the frame, whose Ethernet header is not built yet: what lies before the packet is taken for it,
     /// of which nothing is read.
     #[inline(always)]
-    pub fn packet(self) -> SkbFrame {
+    pub fn packet(self) -> Outline {
         let data = self.data();
-        self.frame_at(self.head(), data - ETHERNET_HEADER as u64, data)
+        self.outline_at(self.head(), data - ETHERNET_HEADER as u64, data)
     }
 
     #[inline(always)]
@@ -165,30 +165,61 @@ impl<A: Access> Skb<A> {
     }
 
     #[inline(always)]
-    fn frame_at(self, head: u64, start: u64, data: u64) -> SkbFrame {
+    fn outline_at(self, head: u64, start: u64, data: u64) -> Outline {
         // SAFETY: as above.
         unsafe {
             let len: u32 = A::member(self.0, globals::skb_len());
-            let paged: u32 = A::member(self.0, globals::skb_data_len());
             let protocol: u16 = A::member(self.0, globals::skb_protocol());
             // `data` is behind the Ethernet header on the way in and at its start on the way out.
             let pulled = data.wrapping_sub(start) as u32;
-            SkbFrame {
-                buffer: pack_buffer(head, self.gso_size(head, len)),
-                len: len + pulled,
-                ethertype: u16::from_be(protocol),
-                memory: Memory::new(start, len.wrapping_sub(paged) + pulled),
-            }
+            Outline { head, start, len: len + pulled, pulled, ethertype: u16::from_be(protocol) }
+        }
+    }
+
+    /// What is there.
+    #[inline(always)]
+    pub fn frame(self, outline: &Outline) -> SkbFrame {
+        // SAFETY: as above.
+        let paged: u32 = unsafe { A::member(self.0, globals::skb_data_len()) };
+        SkbFrame {
+            buffer: pack_buffer(outline.head, self.gso_size(outline.head, outline.len - outline.pulled)),
+            memory: Memory::new(outline.start, outline.len.wrapping_sub(paged)),
         }
     }
 }
 
-/// Where a frame is and what the skb says of it.
+/// Where an skb says that its frame is.
+pub struct Outline {
+    /// `skb->head`.
+    pub head: u64,
+    /// Address of the Ethernet header.
+    pub start: u64,
+    /// Bytes from there on.
+    pub len: u32,
+    /// Bytes between there and `skb->data`.
+    pub pulled: u32,
+    /// `skb->protocol`, host byte order.
+    pub ethertype: u16,
+}
+
+impl Outline {
+    /// Where the frame starts in its buffer.
+    #[inline(always)]
+    pub fn offset(&self) -> u32 {
+        low_bits(self.start).wrapping_sub(low_bits(self.head))
+    }
+
+    /// Other than 0 if a [packed buffer](pack_buffer) is not the frame's.
+    #[inline(always)]
+    pub fn is_not_in(&self, buffer: u64) -> u64 {
+        (self.head ^ buffer) << 16
+    }
+}
+
+/// A frame that can be read.
 pub struct SkbFrame {
     /// `HopEvent::buffer`.
     pub buffer: u64,
-    pub len: u32,
-    pub ethertype: u16,
     pub memory: Memory,
 }
 

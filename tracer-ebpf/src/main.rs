@@ -20,6 +20,9 @@ mod maps;
 #[path = "outcome/stream.rs"]
 mod outcome;
 mod programs;
+#[path = "reading/remembered.rs"]
+mod reading;
 mod runtime;
+mod said;
 mod sample;
 mod threads;

@@ -16,6 +16,9 @@ mod maps;
 #[path = "outcome/stream.rs"]
 mod outcome;
 mod programs;
+#[path = "reading/plain.rs"]
+mod reading;
 mod runtime;
+mod said;
 mod sample;
 mod threads;

@@ -43,9 +43,9 @@ pub fn known<A: Access>(skb: Skb<A>, stage: Stage) -> Known {
         return Known::Chosen;
     }
     match stage {
-        Stage::Birth | Stage::Arrival => Known::Nothing,
+        Stage::Birth | Stage::Arrival | Stage::Entry => Known::Nothing,
         Stage::Exit if !skb.came_in() => Known::Nothing,
-        Stage::Exit | Stage::Between => at_address(skb),
+        Stage::Exit | Stage::Handover | Stage::Between => at_address(skb),
     }
 }
 

@@ -49,7 +49,8 @@ pub fn received<A: Access>(skb: Skb<A>, hook: Hook) -> i32 {
     let Some(device) = Traced::find(skb.device()) else { return 0 };
     let hop = device.hop(&[(Role::Tap, Hop::TapRx), (Role::Nic, Hop::NicStack)]);
     if hop != 0 {
-        emit::by_content(hop, hook, skb, device.slot, Stage::Birth);
+        let stage = if device.is(Role::Nic) { Stage::Entry } else { Stage::Birth };
+        emit::by_content(hop, hook, skb, device.slot, stage);
     }
     0
 }
@@ -85,7 +86,7 @@ pub fn transmitted<A: Access>(skb: Skb<A>, device: Device<A>, hook: Hook) -> i32
     let Some(device) = Traced::find(device) else { return 0 };
     let hop = device.hop(&[(Role::Nic, Hop::NicXmit), (Role::Tap, Hop::TapRing)]);
     if hop != 0 {
-        emit::by_content(hop, hook, skb, device.slot, Stage::Between);
+        emit::by_content(hop, hook, skb, device.slot, Stage::Handover);
     }
     0
 }

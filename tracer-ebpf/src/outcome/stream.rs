@@ -3,8 +3,8 @@
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, helpers::bpf_get_smp_processor_id};
 use tracer_common::{
     config::flow_place,
-    event::{FlowRecord, HopEvent, NO_DEVICE, TUNNELLED, pack_buffer, tells_thread},
-    frame::{self, Bytes, Frame, Kind},
+    event::{FlowRecord, HopEvent, NO_DEVICE, pack_buffer, tells_thread},
+    frame::{self, Bytes, Frame},
     hop::{Hook, Hop},
 };
 
@@ -14,8 +14,9 @@ use crate::{
     diagnose,
     emit::Stage,
     filter, globals,
-    kernel::{Access, Skb, SkbFrame},
-    maps,
+    kernel::{Access, Outline, Skb, SkbFrame},
+    maps, reading,
+    said::Said,
     sample::{self, Known},
 };
 
@@ -102,7 +103,7 @@ pub fn by_buffer<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8) {
 #[inline(always)]
 pub fn by_content<A: Access>(hop: u8, hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
     if let Some(seen) = seen(skb, stage) {
-        by_content_of(hop, hook, slot, seen, skb, skb.frame(), stage);
+        by_content_of(hop, hook, slot, seen, skb, &skb.outline(), stage);
     }
 }
 
@@ -110,7 +111,7 @@ pub fn by_content<A: Access>(hop: u8, hook: Hook, skb: Skb<A>, slot: u8, stage: 
 #[inline(always)]
 pub fn by_packet<A: Access>(hop: Hop, hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
     if let Some(seen) = seen(skb, stage) {
-        by_content_of(hop as u8, hook, slot, seen, skb, skb.packet(), stage);
+        by_content_of(hop as u8, hook, slot, seen, skb, &skb.packet(), stage);
     }
 }
 
@@ -143,22 +144,44 @@ fn by_content_of<A: Access>(
     slot: u8,
     seen: Seen,
     skb: Skb<A>,
-    frame: SkbFrame,
+    outline: &Outline,
     stage: Stage,
 ) {
-    let parsed = frame::parse(&frame.memory, frame.ethertype, frame.len, &globals::key());
-    if !filter::passes(&parsed) {
-        return;
-    }
-    if globals::sampled() != 0 && !seen.chosen && !sample::chooses(&parsed, frame.len, skb) {
+    let known = match reading::recall(skb, outline, slot, stage) {
+        Some(known) => known,
+        None => read_headers(hop, slot, seen, skb, outline, stage),
+    };
+    if !known.recorded {
         return;
     }
     let time_ns = if globals::sampled() == 0 { seen.time_ns } else { now() };
-    let mut event = event_at(time_ns, frame.memory.forget(hop.into()) as u8, hook, slot);
+    let mut event = event_at(time_ns, hop, hook, slot);
     event.skb = skb.0 as u64;
-    event.buffer = frame.buffer;
-    event.len = frame.len;
-    tell(event, &parsed, stage);
+    event.buffer = known.buffer;
+    event.len = outline.len;
+    tell(event, &known.said);
+}
+
+/// Reads what a frame's headers say, and decides whether it is recorded.
+#[inline(always)]
+fn read_headers<A: Access>(
+    hop: u8,
+    slot: u8,
+    seen: Seen,
+    skb: Skb<A>,
+    outline: &Outline,
+    stage: Stage,
+) -> reading::Known {
+    let SkbFrame { buffer, memory } = skb.frame(outline);
+    let headers = frame::parse(&memory, outline.ethertype, outline.len, &globals::key());
+    let chosen = globals::sampled() == 0 || seen.chosen;
+    let recorded = filter::passes(&headers) && (chosen || sample::chooses(&headers, outline.len, skb));
+    let known = reading::Known { said: Said::of(&headers), buffer, recorded };
+    reading::remember(skb, outline, slot, stage, &known);
+    if recorded && stage.introduces(hop) {
+        introduce(&headers);
+    }
+    known
 }
 
 /// The VMM copies a frame out of its tap.
@@ -176,6 +199,7 @@ pub fn read<A: Access>(skb: Skb<A>, hook: Hook, slot: u8) {
 /// The kernel drops an skb; the record carries where in the code, and why.
 #[inline(always)]
 pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook, slot: u8) {
+    reading::forget(skb);
     if !sample::chose(skb) {
         return;
     }
@@ -187,12 +211,13 @@ pub fn dropped<A: Access>(skb: Skb<A>, location: u64, reason: u32, hook: Hook, s
 }
 
 impl Stage {
+    /// Whether the addresses of a frame that is read here are sent.
     #[inline(always)]
     fn introduces(self, hop: u8) -> bool {
         match self {
-            Stage::Birth => true,
+            Stage::Birth | Stage::Entry | Stage::Arrival => true,
             Stage::Exit => tells_thread(hop) || globals::translates() != 0,
-            Stage::Arrival | Stage::Between => false,
+            Stage::Handover | Stage::Between => false,
         }
     }
 }
@@ -200,30 +225,31 @@ impl Stage {
 /// Reads the headers of a frame that is in no `sk_buff` yet into the event and sends it, unless the frame is left out.
 #[inline(always)]
 pub fn frame_event(event: HopEvent, bytes: &impl Bytes, ethertype: u16, stage: Stage) {
-    let frame = frame::parse(bytes, ethertype, event.len, &globals::key());
-    if filter::passes(&frame) && sample::chooses_by_headers(&frame, event.len) {
-        tell(event, &frame, stage);
+    let headers = frame::parse(bytes, ethertype, event.len, &globals::key());
+    if !filter::passes(&headers) || !sample::chooses_by_headers(&headers, event.len) {
+        return;
+    }
+    tell(event, &Said::of(&headers));
+    if stage.introduces(event.hop) {
+        introduce(&headers);
     }
 }
 
 /// Sends an event with what a frame's headers say.
 #[inline(always)]
-fn tell(mut event: HopEvent, frame: &Frame, stage: Stage) {
-    if frame.kind == Kind::Truncated {
+fn tell(mut event: HopEvent, said: &Said) {
+    if said.is_truncated() {
         diagnose::truncated(event.device as u32, event.len);
     }
-    event.digest = frame.digest;
-    event.flow = frame.flow;
-    event.seq = frame.seq;
-    event.ack = frame.ack;
-    event.kind = frame.kind as u8 | if frame.tunnelled { TUNNELLED } else { 0 };
-    event.tid = if tells_thread(event.hop) { current_thread() } else { frame.stamps };
-    event.tcp_flags = frame.tcp_flags;
-    event.overhead = frame.overhead;
+    event.digest = said.digest;
+    event.flow = said.flow;
+    event.seq = said.seq;
+    event.ack = said.ack;
+    event.kind = said.kind;
+    event.tid = if tells_thread(event.hop) { current_thread() } else { said.stamps };
+    event.tcp_flags = said.tcp_flags;
+    event.overhead = said.overhead;
     submit(&event);
-    if stage.introduces(event.hop) {
-        introduce(frame);
-    }
 }
 
 /// Sends `event`, or counts it as lost.

@@ -19,7 +19,7 @@ use crate::{
     context::now,
     emit::Stage,
     filter, globals,
-    kernel::{Access, Skb, SkbFrame},
+    kernel::{Access, Outline, Skb},
     maps,
 };
 
@@ -80,7 +80,7 @@ pub fn by_buffer<A: Access>(hop: Hop, _hook: Hook, skb: Skb<A>, _slot: u8) {
 /// A frame is at a hop, with its Ethernet header.
 #[inline(always)]
 pub fn by_content<A: Access>(hop: u8, _hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
-    if globals::filter_clauses() != 0 && !passes(skb.frame()) {
+    if globals::filter_clauses() != 0 && !passes(skb, &skb.outline()) {
         return leave_out(hop, skb);
     }
     flights::pass(hop, skb, slot, stage);
@@ -89,15 +89,16 @@ pub fn by_content<A: Access>(hop: u8, _hook: Hook, skb: Skb<A>, slot: u8, stage:
 /// As [`by_content`], where IP has the frame.
 #[inline(always)]
 pub fn by_packet<A: Access>(hop: Hop, _hook: Hook, skb: Skb<A>, slot: u8, stage: Stage) {
-    if globals::filter_clauses() != 0 && !passes(skb.packet()) {
+    if globals::filter_clauses() != 0 && !passes(skb, &skb.packet()) {
         return leave_out(hop as u8, skb);
     }
     flights::pass(hop as u8, skb, slot, stage);
 }
 
 #[inline(always)]
-fn passes(frame: SkbFrame) -> bool {
-    filter::passes(&frame::parse(&frame.memory, frame.ethertype, frame.len, &globals::key()))
+fn passes<A: Access>(skb: Skb<A>, outline: &Outline) -> bool {
+    let memory = skb.frame(outline).memory;
+    filter::passes(&frame::parse(&memory, outline.ethertype, outline.len, &globals::key()))
 }
 
 #[inline(always)]
