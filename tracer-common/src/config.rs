@@ -69,6 +69,10 @@ pub struct Settings {
     pub sample_seed: u32,
     /// Not 0: threads that write to taps are followed, in histogram mode.
     pub followed_threads: u32,
+    /// Buckets of the table of devices, a power of two.
+    pub device_buckets: u32,
+    /// Buckets of the table of threads, a power of two.
+    pub thread_buckets: u32,
 }
 
 /// What a device is to the path of a traced VM: the upper half of a device map value.
@@ -104,8 +108,10 @@ pub const fn device_key(netns_inum: u32, ifindex: u32) -> u64 {
     ((netns_inum as u64) << 32) | ifindex as u64
 }
 
-/// Buckets of a table of what is traced.
-pub const BUCKETS: u32 = 4096;
+/// Most buckets of a table of what is traced, a power of two.
+pub const MOST_BUCKETS: u32 = 4096;
+/// Least: as many as a page holds.
+const LEAST_BUCKETS: u32 = 64;
 /// Keys that a bucket has room for.
 const BUCKET_PLACES: usize = 4;
 
@@ -119,10 +125,30 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket of a key. Namespaces have numbers from one range, and devices small ones; threads have numbers alone.
+    /// The bucket of a key among so many, a power of two. Namespaces have numbers from one range, and devices small ones;
+    /// threads have numbers alone.
     #[inline(always)]
-    pub const fn of(key: u64) -> u32 {
-        ((key >> 32) as u32).wrapping_mul(0x9e5).wrapping_add(key as u32) % BUCKETS
+    pub const fn of(key: u64, buckets: u32) -> u32 {
+        ((key >> 32) as u32).wrapping_mul(0x9e5).wrapping_add(key as u32) & buckets.wrapping_sub(1)
+    }
+
+    /// Buckets for these keys: the fewest in which each is half empty. A small table is in memory that the kernel has mapped in
+    /// large pages (`bpf_map_area_alloc`, v5.2 and later: up to 32 KiB), of which a processor remembers where they are.
+    pub fn wanted(keys: impl Iterator<Item = u64> + Clone) -> u32 {
+        let mut buckets = LEAST_BUCKETS;
+        while buckets < MOST_BUCKETS && !Self::have_room(keys.clone(), buckets) {
+            buckets *= 2;
+        }
+        buckets
+    }
+
+    fn have_room(keys: impl Iterator<Item = u64>, buckets: u32) -> bool {
+        let mut taken = [0u8; MOST_BUCKETS as usize];
+        for key in keys {
+            let taken = &mut taken[Self::of(key, buckets) as usize];
+            *taken = taken.saturating_add(1);
+        }
+        taken.iter().all(|taken| *taken as usize <= BUCKET_PLACES / 2)
     }
 
     /// The value of a key; 0 for none.
@@ -225,10 +251,20 @@ mod tests {
 
     #[test]
     fn devices_of_many_namespaces_spread_over_the_buckets() {
-        let mut devices = [0u8; BUCKETS as usize];
+        let mut devices = [0u8; MOST_BUCKETS as usize];
         for namespace in 0xf000_0000..0xf000_0030 {
-            (1..6).for_each(|index| devices[Bucket::of(device_key(namespace, index)) as usize] += 1);
+            let place = |index| Bucket::of(device_key(namespace, index), MOST_BUCKETS);
+            (1..6).for_each(|index| devices[place(index) as usize] += 1);
         }
         assert!(devices.iter().all(|devices| *devices <= 2));
+    }
+
+    #[test]
+    fn a_table_is_as_large_as_its_keys_need() {
+        assert_eq!(Bucket::wanted([].into_iter()), 64);
+        assert_eq!(Bucket::wanted(1000..1100), 64);
+        assert_eq!(Bucket::wanted(1000..1200), 128);
+        // Of one remainder whatever the number of buckets: there are no more than these.
+        assert_eq!(Bucket::wanted((0..5).map(|number| number << 12)), 4096);
     }
 }

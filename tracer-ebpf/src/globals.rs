@@ -44,6 +44,8 @@ static SETTINGS: Settings = Settings {
     sampled: 0,
     sample_seed: 0,
     followed_threads: 0,
+    device_buckets: 1,
+    thread_buckets: 1,
 };
 
 #[unsafe(no_mangle)]
@@ -105,7 +107,9 @@ setting!(
     translates,
     sampled,
     sample_seed,
-    followed_threads
+    followed_threads,
+    device_buckets,
+    thread_buckets
 );
 
 /// Whether `kfree_skb` has a third argument here. Reading one that is not there is refused at load time;

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     account::Account,
-    config::{BUCKETS, Bucket, FLOW_PLACES, UserHop},
+    config::{Bucket, FLOW_PLACES, MOST_BUCKETS, UserHop},
     filter::{Clause, MAX_CLAUSES},
     hop::{HOP_SLOTS, USER_HOPS},
 };
@@ -25,17 +25,17 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 25, 0);
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(HOP_SLOTS as u32, 0);
 
-/// Traced devices: `config::device_key` → `config::device_value`.
+/// Traced devices: `config::device_key` → `config::device_value`. The loader sets how many buckets.
 #[map]
-pub static DEVICES: Array<Bucket> = Array::with_max_entries(BUCKETS, 0);
+pub static DEVICES: Array<Bucket> = Array::with_max_entries(MOST_BUCKETS, 0);
 
 /// Devices with our XDP program: ifindex → `config::device_value`.
 #[map]
 pub static XDP_DEVICES: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);
 
-/// Threads of traced VMs: thread id → `config::thread_value`.
+/// Threads of traced VMs: thread id → `config::thread_value`. As above.
 #[map]
-pub static THREADS: Array<Bucket> = Array::with_max_entries(BUCKETS, 0);
+pub static THREADS: Array<Bucket> = Array::with_max_entries(MOST_BUCKETS, 0);
 
 /// Tap descriptors of traced VMs: `config::fd_key` → device slot.
 #[map]

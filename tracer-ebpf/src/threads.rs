@@ -2,7 +2,7 @@
 
 use tracer_common::config::{Bucket, ThreadRole};
 
-use crate::{context, maps};
+use crate::{context, globals, maps};
 
 /// A thread of a traced VM.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ impl Thread {
     #[inline(always)]
     pub fn find(tid: u32) -> Option<Thread> {
         let key = tid.into();
-        let value = maps::THREADS.get(Bucket::of(key))?.value(key);
+        let value = maps::THREADS.get(Bucket::of(key, globals::thread_buckets()))?.value(key);
         (value != 0).then_some(Thread { tid, value })
     }
 

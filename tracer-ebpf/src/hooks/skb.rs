@@ -8,6 +8,7 @@ use tracer_common::{
 
 use crate::{
     emit::{self, Stage},
+    globals,
     kernel::{Access, Device, Skb},
     maps,
 };
@@ -22,7 +23,7 @@ impl Traced {
     #[inline(always)]
     pub fn find<A: Access>(device: Device<A>) -> Option<Traced> {
         let key = device.key();
-        let value = maps::DEVICES.get(Bucket::of(key))?.value(key);
+        let value = maps::DEVICES.get(Bucket::of(key, globals::device_buckets()))?.value(key);
         (value != 0).then_some(Traced { slot: value as u8, role: value >> 8 })
     }
 

@@ -103,9 +103,9 @@ fn table_of<K: Copy + Into<u64>>(ebpf: &mut Ebpf, name: &str, change: &MapChange
     let mut table: Array<_, Bucket> = Array::try_from(map).map_err(|error| said(&error))?;
     let gone = change.gone.iter().map(|key| ((*key).into(), 0));
     let set = change.set.iter().map(|(key, value)| ((*key).into(), *value));
-    let mut refused = 0;
+    let (buckets, mut refused) = (table.len(), 0);
     for (key, value) in gone.chain(set) {
-        let index = Bucket::of(key);
+        let index = Bucket::of(key, buckets);
         let mut bucket = table.get(&index, 0).map_err(|error| said(&error))?;
         if bucket.set(key, value) {
             table.set(index, bucket, 0).map_err(|error| said(&error))?;

@@ -30,7 +30,7 @@ pub use histograms::HistogramMeter;
 pub use targets::Targets;
 use tracer_common::{
     account::ExitRecord,
-    config::{self, Offsets, Settings},
+    config::{self, MOST_BUCKETS, Offsets, Settings},
     filter::Clause,
     hop::{Hook, Hop},
     sample::Sampling,
@@ -63,6 +63,13 @@ pub struct Setup {
     pub vcpu_room: u32,
     /// Where the records of KVM's exits have the reason; all 0 where they are not read.
     pub exit_record: ExitRecord,
+}
+
+impl Setup {
+    /// How many buckets the tables of devices and of threads have: where more may come, as many as there can be.
+    fn buckets(&self) -> (u32, u32) {
+        if self.vcpu_room > 0 { (MOST_BUCKETS, MOST_BUCKETS) } else { self.targets.buckets() }
+    }
 }
 
 /// What the programs say of themselves.
@@ -124,10 +131,13 @@ impl Probe {
     }
 
     fn load(setup: &Setup, plan: &Plan) -> Result<Probe> {
+        let (device_buckets, thread_buckets) = setup.buckets();
         let settings = Settings {
             sys_enter_writes: u32::from(plan.serves(Hop::TapWrite, Hook::SysEnter)),
             irq_accept: u32::from(plan.uses(Hook::KvmApicAcceptIrq)),
             followed_threads: u32::from(!plan.hooks(Hop::TapWrite).is_empty()),
+            device_buckets,
+            thread_buckets,
             ..setup.settings
         };
         let spans = if setup.buffers.are_histograms() { histogram_spans(plan) } else { Vec::new() };
@@ -139,6 +149,8 @@ impl Probe {
             // Where nothing is recorded, nothing is said of records.
             .override_global(aya_log::LEVEL, &setup.log_level, !setup.buffers.are_histograms())
             .override_global("EXIT_RECORD", &setup.exit_record, true)
+            .map_max_entries("DEVICES", device_buckets)
+            .map_max_entries("THREADS", thread_buckets)
             .map_max_entries("ACCOUNTS", setup.vcpu_room.max(setup.targets.vcpus().len() as u32).max(1));
         if setup.buffers.are_histograms() {
             loader.override_global("SPANS", numbers.as_slice(), true);

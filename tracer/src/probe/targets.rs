@@ -6,7 +6,7 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{Ebpf, Pod, maps::HashMap};
 use tracer_common::{
-    config::{Role, ThreadRole, device_key, device_value, fd_key, thread_value},
+    config::{Bucket, Role, ThreadRole, device_key, device_value, fd_key, thread_value},
     event::NO_DEVICE,
 };
 
@@ -230,6 +230,14 @@ impl Targets {
         let mut devices = [self.transits.as_slice(), &self.far_ends].concat();
         devices.extend(self.devices.iter().map(device));
         devices
+    }
+
+    /// How many buckets the tables of devices and of threads need for what is there now.
+    pub(super) fn buckets(&self) -> (u32, u32) {
+        let devices = self.device_entries();
+        let devices = devices.iter().map(|(key, _)| *key);
+        let threads = self.threads.iter().map(|(tid, _)| u64::from(*tid));
+        (Bucket::wanted(devices), Bucket::wanted(threads))
     }
 
     /// Fills the maps, which are empty.
