@@ -83,7 +83,7 @@ impl Lab {
     /// Round trips, the echo requests asked by the peer.
     pub fn ping(&self, bench: &Bench, pairs: usize) -> anyhow::Result<Compared> {
         self.compare(bench, pairs, || {
-            let said = self.exec("peer", &["ping", "-c", "150", "-i", "0.01", GUEST])?;
+            let said = self.exec("peer", &["ping", "-c", "60", "-i", "0.01", GUEST])?;
             let times = round_trips_ns(&said);
             median_of_rounded(&times).with_context(|| format!("ping told no times: {said}"))
         })

@@ -83,8 +83,9 @@ enum Part {
     Attach,
 }
 
-/// Pairs of pings for each pair of other measurements.
-const PING_PAIRS: usize = 4;
+/// Pairs of pings for each pair of other measurements: they are short, since a machine's round trips drift by a tenth within
+/// seconds, and many, since what is looked for is a fiftieth.
+const PING_PAIRS: usize = 25;
 
 /// Everything that was measured.
 #[derive(Debug, Default, Serialize)]
