@@ -171,7 +171,18 @@ impl Stage {
         let nic = Port { netns: format!("vmhop-{}-host", lab.name()), device: nic_of(options) };
         let server = lab.command(&["exec", "peer", "--", "iperf3", "-s"]).unwrap().spawn().unwrap();
         let recordings = Recordings::new();
-        Stage { lab, nic, counts: Counts::Frames, own: 0, recordings, servers: vec![server] }
+        let stage = Stage { lab, nic, counts: Counts::Frames, own: 0, recordings, servers: vec![server] };
+        stage.hear_guests_out();
+        stage
+    }
+
+    /// Waits until the guests have said which multicast groups their new addresses are in, twice within two seconds (RFC 3810,
+    /// 9.14): a host that routes is asked to take these frames itself, and drops them.
+    fn hear_guests_out(&self) {
+        for number in 0..self.vms().len() {
+            let tap = Port { netns: self.nic.netns.clone(), device: format!("tap{number}") };
+            tap.when_quiet();
+        }
     }
 
     /// With a NIC that counts this.
