@@ -36,6 +36,10 @@ fn assert_sane(report: &Report) {
     for segment in &report.segments {
         assert!(segment.mean_ns.is_none_or(|mean| mean >= 0.0), "{segment:?}");
     }
+    let groups = exchanges.groups.iter().flat_map(|group| &group.layers);
+    for layer in groups.chain(&report.layers) {
+        assert!(layer.mean_ns.is_finite() && layer.share.is_finite(), "{layer:?}");
+    }
     for hop in &report.hops {
         assert!(hop.coverage.is_none_or(|coverage| (0.0..=1.0).contains(&coverage)), "{hop:?}");
     }

@@ -178,8 +178,12 @@ fn layer_row(layer: Layer, sum_ns: u128, total_ns: u128, exchanges: u64) -> Laye
     }
 }
 
+/// Nothing where not one exchange counts, since all of its times ran backwards.
 fn layer_rows(book: &GroupBook) -> Vec<LayerRow> {
     let exchanges = book.totals.count();
+    if exchanges == 0 {
+        return Vec::new();
+    }
     let total = book.layers().map(|(_, times)| times.sum_ns()).sum();
     let row = |(layer, times): (Layer, &LayerTimes)| LayerRow {
         p50_ns: times.percentile_ns(50.0, exchanges),
@@ -198,6 +202,9 @@ fn all_layers(books: &Books) -> Vec<LayerRow> {
         *sums.entry(layer).or_default() += times.sum_ns();
     }
     let (total, exchanges) = (sums.values().sum(), books.latency.totals.count());
+    if exchanges == 0 {
+        return Vec::new();
+    }
     sums.into_iter().map(|(layer, sum)| layer_row(layer, sum, total, exchanges)).collect()
 }
 
