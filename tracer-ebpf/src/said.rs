@@ -20,6 +20,15 @@ pub struct Said {
     pub overhead: u8,
 }
 
+/// What is known of a frame once its headers were read.
+pub struct Known {
+    pub said: Said,
+    /// `HopEvent::buffer`.
+    pub buffer: u64,
+    /// Whether the frame is recorded.
+    pub recorded: bool,
+}
+
 impl Said {
     /// What a frame's headers say.
     #[inline(always)]

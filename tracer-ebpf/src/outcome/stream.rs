@@ -16,8 +16,8 @@ use crate::{
     filter, globals,
     kernel::{Access, Outline, Skb, SkbFrame},
     maps, reading,
-    said::Said,
-    sample::{self, Known},
+    said::{Known, Said},
+    sample,
 };
 
 /// An event of `hop` now, with nothing else known yet.
@@ -131,9 +131,9 @@ fn seen<A: Access>(skb: Skb<A>, stage: Stage) -> Option<Seen> {
         return Some(Seen { time_ns: now(), chosen: true });
     }
     match sample::known(skb, stage) {
-        Known::LeftOut => None,
-        Known::Chosen => Some(Seen { time_ns: 0, chosen: true }),
-        Known::Nothing => Some(Seen { time_ns: 0, chosen: false }),
+        sample::Known::LeftOut => None,
+        sample::Known::Chosen => Some(Seen { time_ns: 0, chosen: true }),
+        sample::Known::Nothing => Some(Seen { time_ns: 0, chosen: false }),
     }
 }
 
@@ -171,12 +171,12 @@ fn read_headers<A: Access>(
     skb: Skb<A>,
     outline: &Outline,
     stage: Stage,
-) -> reading::Known {
+) -> Known {
     let SkbFrame { buffer, memory } = skb.frame(outline);
     let headers = frame::parse(&memory, outline.ethertype, outline.len, &globals::key());
     let chosen = globals::sampled() == 0 || seen.chosen;
     let recorded = filter::passes(&headers) && (chosen || sample::chooses(&headers, outline.len, skb));
-    let known = reading::Known { said: Said::of(&headers), buffer, recorded };
+    let known = Known { said: Said::of(&headers), buffer, recorded };
     reading::remember(skb, outline, slot, stage, &known);
     if recorded && stage.introduces(hop) {
         introduce(&headers);

@@ -3,15 +3,8 @@
 use crate::{
     emit::Stage,
     kernel::{Access, Outline, Skb},
-    said::Said,
+    said::Known,
 };
-
-/// What was said of a frame.
-pub struct Known {
-    pub said: Said,
-    pub buffer: u64,
-    pub recorded: bool,
-}
 
 /// Nothing is known of a frame before its headers are read.
 #[inline(always)]

@@ -20,7 +20,7 @@ use crate::{
     emit::Stage,
     globals,
     kernel::{Access, Outline, Skb},
-    said::Said,
+    said::{Known, Said},
 };
 
 /// Frames that are remembered at once: a few batches of a NIC or a qdisc, in no more than the kernel has in one piece
@@ -68,15 +68,6 @@ const _: () = assert!(size_of::<Memory>() == 64);
 
 #[map]
 static MEMORIES: Array<Memory> = Array::with_max_entries(PLACES, 0);
-
-/// What was said of a frame at its last hop.
-pub struct Known {
-    pub said: Said,
-    /// `HopEvent::buffer`.
-    pub buffer: u64,
-    /// Whether the frame is recorded.
-    pub recorded: bool,
-}
 
 #[inline(always)]
 fn place<A: Access>(skb: Skb<A>) -> Option<*mut Memory> {
