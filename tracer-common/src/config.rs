@@ -133,7 +133,7 @@ impl Bucket {
     }
 
     /// Buckets for these keys: the fewest in which each is half empty. A small table is in memory that the kernel has mapped in
-    /// large pages (`bpf_map_area_alloc`, v5.2 and later: up to 32 KiB), of which a processor remembers where they are.
+    /// large pages (`__bpf_map_area_alloc`, kernel/bpf/syscall.c: up to 32 KiB), of which a processor remembers where they are.
     pub fn wanted(keys: impl Iterator<Item = u64> + Clone) -> u32 {
         let mut buckets = LEAST_BUCKETS;
         while buckets < MOST_BUCKETS && !Self::have_room(keys.clone(), buckets) {
